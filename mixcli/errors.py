@@ -1,0 +1,33 @@
+"""Everything that can go wrong in words, with the exit code that the command line gives it."""
+
+from __future__ import annotations
+
+
+class MixError(Exception):
+    """One sentence for the user: what is wrong, where, and what to do about it."""
+
+    code = 1
+
+
+class UsageError(MixError):
+    """The arguments do not fit together or do not fit the data."""
+
+    code = 2
+
+
+class CheckpointError(MixError):
+    """The checkpoint cannot be read, is not safe to read, or is not a classifier for this source."""
+
+    code = 4
+
+
+class BadSample(MixError):
+    """One sample of a source is unusable: its address, its index and the reason.
+
+    >>> str(BadSample("modelnet40.h5", 812, "NaN in 'data'"))
+    "modelnet40.h5[812]: NaN in 'data'"
+    """
+
+    def __init__(self, path: str, index: int, reason: str, hint: str = ""):
+        self.path, self.index, self.reason = str(path), int(index), reason
+        super().__init__(f"{path}[{index}]: {reason}" + (f"; {hint}" if hint else ""))
