@@ -72,8 +72,8 @@ def permutation(seed: int, stream: str, n: int, window: int = 0, round_: int = 0
 def logit_beta(u: np.ndarray, theta: float) -> np.ndarray:
     """Inverse CDF of Beta(theta, theta), as a logit: log(x / (1 - x)) with P(X <= x) = u. (n,) f64 -> (n,) f64.
 
-    The logit, since at theta = 0.2 x itself rounds to 1 for one draw in two thousand. The upper half comes from the lower
-    by symmetry. Far down, where x underflows, I_x(t, t) = x^t / (t B(t, t)) (1 + O(x)) is solved for log x.
+    The logit, since at theta = 0.2 x itself rounds to 1 for one draw in two thousand. The upper half comes from
+    the lower by symmetry. Far down, where x underflows, I_x(t, t) = x^t / (t B(t, t)) (1 + O(x)) is solved for log x.
 
     >>> logit_beta(np.array([0.25, 0.5, 0.75]), 1.0).round(6).tolist()  # Beta(1, 1) is uniform
     [-1.098612, 0.0, 1.098612]

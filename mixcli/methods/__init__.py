@@ -1,0 +1,87 @@
+"""The mixing methods: one file, one frozen dataclass of options and one function `mix` each.
+
+    @method(data="points", saliency="gradient", assignment=True, draws=3, ...)
+    @dataclass(frozen=True)
+    class SageMix: ...
+
+The command line, its help and the manifest are made from the dataclass. Packages add methods through the entry
+point group `mixcli.methods`, whose entries load such a class.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache, wraps
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from mixcli.errors import UsageError
+
+BUILT_IN = ("sagemix",)
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a method needs, and which identities it keeps."""
+
+    name: str
+    data: str  # "points"
+    saliency: str | None  # "gradient" or none at all
+    assignment: bool  # whether b comes with the optimal bijection phi
+    draws: int  # uniforms that one mix needs
+    draw_names: tuple[str, ...]  # columns of `draw`
+    query: bool  # whether a mix has query points
+    keeps: tuple[str, ...]  # identities: "self-pair" gives itself, "lam-one" gives parent a
+    example: str
+
+
+def option(default: Any, help: str, *, above: float | None = None, choices: tuple[str, ...] = ()) -> Any:
+    """A field of a method's dataclass that is an option of its command."""
+    return field(default=default, metadata={"help": help, "above": above, "choices": choices})
+
+
+def method(**traits: Any) -> Callable[[type], type]:
+    """Declare what a method needs; checks the options' ranges when one is made."""
+
+    def declare(cls: type) -> type:
+        cls.traits = Traits(**{"name": cls.__name__.lower(), **traits})
+        init = cls.__init__
+
+        @wraps(init)
+        def checked_init(self: Any, *args: Any, **kwargs: Any) -> None:
+            init(self, *args, **kwargs)
+            _check_options(self)
+
+        cls.__init__ = checked_init
+        return cls
+
+    return declare
+
+
+def _check_options(self: Any) -> None:
+    for f in fields(self):
+        value, above, choices = getattr(self, f.name), f.metadata["above"], f.metadata["choices"]
+        flag = "--" + f.name.replace("_", "-")
+        if above is not None and not (value > above and value < float("inf")):
+            raise UsageError(f"{flag} {value}: must be a finite number above {above:g}")
+        if choices and value not in choices:
+            raise UsageError(f"{flag} {value}: must be one of {', '.join(choices)}")
+
+
+@cache
+def methods() -> Mapping[str, type]:
+    """Every method by name: the built-in ones and those of installed packages."""
+    found = [import_module(f"mixcli.methods.{name}").METHOD for name in BUILT_IN]
+    found += [entry.load() for entry in entry_points(group="mixcli.methods")]
+    return {cls.traits.name: cls for cls in found}
+
+
+def get(name: str) -> type:
+    """The method of this name, or one sentence with the nearest name."""
+    if name in methods():
+        return methods()[name]
+    near = difflib.get_close_matches(name, methods(), 1)
+    raise UsageError(f"no method {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
