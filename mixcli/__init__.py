@@ -1,0 +1,25 @@
+"""mixcli turns a labelled dataset and a trained model into an offline mixed dataset.
+
+>>> import mixcli
+>>> mixcli.mix("sagemix", "modelnet40.h5", ckpt="dgcnn.pt", out="mixed.h5", k=4)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["METHODS", "__version__", "mix", "verify"]
+
+_HOMES = {"mix": ("mixcli.run", "mix"), "verify": ("mixcli.verify", "verify")}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when they are asked for: torch alone takes seconds."""
+    if name == "METHODS":
+        return import_module("mixcli.methods").methods()
+    if name in _HOMES:
+        module, attribute = _HOMES[name]
+        return getattr(import_module(module), attribute)
+    raise AttributeError(f"module 'mixcli' has no attribute {name!r}")

@@ -57,7 +57,8 @@ class Reader:
         if size < KEEP_BYTES:
             self.kept = np.empty(shape, np.float32)
         elif not all(part.random_access for part in self.source.parts):
-            self.kept = np.memmap(tempfile.TemporaryFile(dir=self.spool), np.float32, "w+", shape=shape)
+            spool = tempfile.TemporaryFile(dir=self.spool)  # noqa: SIM115 - the memory map holds on to it
+            self.kept = np.memmap(spool, np.float32, "w+", shape=shape)
         if self.kept is not None:
             for start in range(0, len(self.source), STRIDE):
                 rows = np.arange(start, min(start + STRIDE, len(self.source)))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mixcli.errors import MixError, UsageError
-from mixcli.formats.h5_source import H5Clouds
+from mixcli.formats.modelnet import H5Clouds
 
 SUFFIXES = (".h5", ".hdf5")
 

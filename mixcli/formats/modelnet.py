@@ -40,7 +40,7 @@ class H5Clouds:
         """(n,) i64."""
         label = self._dataset("label")
         if label.dtype.kind not in "iu" or label.shape not in ((len(self),), (len(self), 1)):
-            raise MixError(f"{self.path}: 'label' is {_describe(label)}; expected {len(self)} integers, one for each cloud")
+            raise MixError(f"{self.path}: 'label' is {_describe(label)}; expected {len(self)} integers, one a cloud")
         return label[()].reshape(-1).astype(np.int64)
 
     @property

@@ -1,0 +1,5 @@
+"""python -m mixcli"""
+
+from mixcli.cli import main
+
+main(prog_name="mixcli")

@@ -1,0 +1,360 @@
+"""The command line: arguments, streams, exit codes and signals. Nothing here knows how anything works."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+import traceback
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mixcli import __version__
+from mixcli.errors import MixError, UsageError
+from mixcli.methods import get, methods
+
+EXIT_CODES = """\b
+Exit codes: 0 done, 1 failed, 2 usage, 3 done but samples were skipped, 4 checkpoint, 5 verify found faults,
+130 Ctrl-C, 141 closed pipe, 143 SIGTERM. An interrupted run goes on with --resume."""
+
+
+class Terminated(BaseException):
+    """SIGTERM, as an exception, so that what is finished stays resumable."""
+
+
+class Main(click.Group):
+    """The group of all commands; a method's command is made from its dataclass when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*methods(), *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        return method_command(name) if name in methods() else super().get_command(ctx, name)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            get_or_suggest(args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Every way to end, as an exit code."""
+        ctx.obj = {"verbose": False}
+        signal.signal(signal.SIGTERM, _terminate)
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except MixError as e:
+            _fail(ctx, str(e), e.code)
+        except KeyboardInterrupt:
+            _fail(ctx, "interrupted", 130)
+        except Terminated:
+            _fail(ctx, "terminated", 143)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
+            ctx.exit(141)
+        except OSError as e:
+            _fail(ctx, f"{e.filename}: {e.strerror}" if e.filename else str(e), 1)
+        except MemoryError:
+            _fail(ctx, "out of memory; a smaller --window or --batch-size needs less", 1)
+
+
+def _fail(ctx: click.Context, message: str, code: int) -> None:
+    if ctx.obj["verbose"]:
+        traceback.print_exc()
+    click.echo(f"mixcli: {message}", err=True)
+    ctx.exit(code)
+
+
+def _terminate(*_: Any) -> None:
+    raise Terminated
+
+
+def get_or_suggest(name: str, known: list[str]) -> None:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, 1)
+    raise UsageError(f"no command {name!r}" + (f"; did you mean {near[0]!r}?" if near else "; see mixcli --help"))
+
+
+class ShardType(click.ParamType):
+    """`i/n`."""
+
+    name = "i/n"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        part, _, parts = value.partition("/")
+        if not (part.isdigit() and parts.isdigit()):
+            self.fail(f"{value!r} is not i/n, as in 0/4", param, ctx)
+        return int(part), int(parts)
+
+
+class AutoInt(click.ParamType):
+    """`auto`, or a count."""
+
+    name = "auto|n"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
+        if value is None or value == "auto":
+            return None
+        if not str(value).isdigit() or int(value) < 1:
+            self.fail(f"{value!r} is neither auto nor a count of at least 1", param, ctx)
+        return int(value)
+
+
+def chosen(*values: str, default: str, help: str) -> dict[str, Any]:
+    return {"type": click.Choice(values), "default": default, "show_default": True, "help": help}
+
+
+def count(default: int | None, help: str, least: int = 1) -> dict[str, Any]:
+    return {"type": click.IntRange(least), "default": default, "show_default": default is not None, "help": help}
+
+
+def flag(help: str) -> dict[str, Any]:
+    return {"is_flag": True, "help": help}
+
+
+# Options of every mixing command, in the order of the help. The names are those of `Job`.
+OPTIONS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
+    (("--in", "sources"), {"multiple": True, "required": True, "metavar": "PATH",
+        "help": "ModelNet40-style .h5, a glob, a folder or a train_files.txt; may be repeated."}),
+    (("--ckpt",), {"type": click.Path(), "help": "Trained classifier: DGCNN, PointNet, PointNet++."}),
+    (("--out",), {"type": click.Path(), "required": True, "help": "The dataset to write, .h5."}),
+    (("-k", "k"), count(1, "Mixes of each pair.")),
+    (("--partners",), count(1, "Rounds of pairs: each gives every sample a new partner.")),
+    (("--pairing",), chosen("random", "different-class", "same-class", default="random", help="Who is paired.")),
+    (("--pairing-fallback",), {"type": click.Choice(["random"]), "help": "For samples without a legal partner."}),
+    (("--seed",), {"type": int, "default": 0, "show_default": True, "help": "Decides every draw."}),
+    (("--window",), count(1024, "Samples that are paired among each other; part of the result.", 2)),
+    (("--points",), count(1024, "Points of a cloud.")),
+    (("--subsample",), chosen("first", "random", "fps", default="first", help="How they are taken from more.")),
+    (("--normalize",), chosen("none", "unit-sphere", default="none", help="Coordinates, after subsampling.")),
+    (("--classes",), count(None, "Class count, where no shape_names.txt tells it.")),
+    (("--include-originals",), flag("Append the unmixed samples.")),
+    (("--no-point-weight", "point_weight"), {"is_flag": True, "flag_value": False, "default": True,
+        "help": "Leave out each point's own lambda."}),
+    (("--model",), {"metavar": "SPEC", "help": "What keys do not tell: dgcnn:k=40; or net.py:factory."}),
+    (("--trust-ckpt",), flag("Load checkpoints that are programs: they can do anything.")),
+    (("--saliency-target",), chosen("label", "predicted", default="label", help="The class of the loss.")),
+    (("--device",), {"default": "auto", "show_default": True, "metavar": "auto|cpu|cuda[:i]"}),
+    (("--batch-size",), {"type": AutoInt(), "default": "auto", "show_default": True,
+        "help": "Clouds in one model call; recorded, since it moves last bits."}),
+    (("--workers",), count(None, "Threads on the CPU; by default one a core.")),
+    (("--shard",), {"type": ShardType(), "default": "0/1", "help": "Part i of n, from 0/n; join with mixcli merge."}),
+    (("--on-error",), chosen("raise", "skip", default="raise", help="What a bad sample does.")),
+    (("--resume",), flag("Go on with an interrupted run.")),
+    (("--overwrite",), flag("Replace an existing output.")),
+    (("--dry-run",), flag("Print the plan and an estimate; write nothing.")),
+]  # fmt: skip
+
+VERBOSITY: list[tuple[tuple[str, ...], dict[str, Any]]] = [
+    (("-q", "--quiet"), flag("No progress, no notes.")),
+    (("-v", "--verbose"), flag("Show where an error came from.")),
+]
+
+
+def add(options: list[tuple[tuple[str, ...], dict[str, Any]]]) -> Any:
+    """Decorate a command with a list of options."""
+
+    def decorate(command: Any) -> Any:
+        for names, settings in reversed(options):
+            command = click.option(*names, **settings)(command)
+        return command
+
+    return decorate
+
+
+def method_command(name: str) -> click.Command:
+    """The command of a mixing method: files, the method's own options, then those of all methods."""
+    cls = get(name)
+
+    @add([*OPTIONS[:3], *map(_method_option, fields(cls)), *OPTIONS[3:], *VERBOSITY])
+    def command(**arguments: Any) -> None:
+        _mix(cls, arguments)
+
+    text = f"{cls.__doc__}\n\n\b\nExample:\n  {cls.traits.example}\n\n{EXIT_CODES}"
+    return click.command(name, help=text, short_help=cls.__doc__.splitlines()[0])(command)
+
+
+def _method_option(f: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+    flag_name = "--" + f.name.replace("_", "-")
+    if isinstance(f.default, bool):
+        return (flag_name, f.name), flag(f.metadata["help"])
+    choices = f.metadata["choices"]
+    kind = click.Choice(choices) if choices else type(f.default) if f.default is not MISSING else str
+    return (flag_name, f.name), {"type": kind, "default": f.default, "show_default": True, "help": f.metadata["help"]}
+
+
+def _mix(cls: type, arguments: dict[str, Any]) -> None:
+    quiet, _ = _verbosity(arguments)
+    dry = arguments.pop("dry_run")
+    own = {f.name: arguments.pop(f.name) for f in fields(cls)}
+    from mixcli.job import Job
+
+    arguments["out"] = Path(arguments["out"])
+    job = Job(cls(**own), command=shlex.join(["mixcli", *sys.argv[1:]]), **arguments)
+    console = Console(quiet)
+    if dry:
+        from mixcli.dryrun import describe, estimate
+
+        click.echo(describe(estimate(job, console.report())))
+        return
+    from mixcli.run import run
+
+    with console:
+        result = run(job, console.report())
+    console.note(_summary(result.manifest))
+    click.echo(str(result.path))
+    if result.manifest["skipped"]:
+        raise click.exceptions.Exit(3)
+
+
+def _verbosity(arguments: dict[str, Any]) -> tuple[bool, bool]:
+    quiet, verbose = arguments.pop("quiet"), arguments.pop("verbose")
+    click.get_current_context().find_root().obj["verbose"] = verbose
+    return quiet, verbose
+
+
+def _summary(manifest: dict[str, Any]) -> str:
+    told = [f"{manifest['rows']:,} rows from {manifest['samples']:,} samples in {manifest['seconds']:.1f} s"]
+    ckpt = manifest["checkpoint"]
+    if ckpt and ckpt["accuracy"] is not None:
+        told.append(f"the checkpoint labels {ckpt['accuracy']:.1%} of them rightly")
+    if skipped := manifest["skipped"]:
+        first = skipped[0]
+        told.append(f"{len(skipped)} skipped (first: {first['path']}[{first['index']}]: {first['reason']})")
+    return "; ".join(told)
+
+
+class Console:
+    """Progress and notes on stderr; a bar only on a terminal."""
+
+    def __init__(self, quiet: bool):
+        self.quiet, self.bar = quiet, None
+
+    def __enter__(self) -> Console:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def report(self) -> Any:
+        from mixcli.report import Report
+
+        return Report(self.note, self.begin, self.progress)
+
+    def note(self, text: str) -> None:
+        if self.quiet:
+            return
+        if self.bar is not None:
+            self.bar.clear()
+        click.echo(text, err=True)
+
+    def begin(self, total: int, done: int) -> None:
+        from tqdm import tqdm
+
+        self.bar = tqdm(total=total, initial=done, unit="cloud", disable=self.quiet or None, smoothing=0.1)
+
+    def progress(self, clouds: int) -> None:
+        if self.bar is not None:
+            self.bar.update(clouds)
+
+
+@click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="mixcli")
+def main() -> None:
+    """Turn a labelled dataset and a trained model into an offline mixed dataset.
+
+    \b
+    mixcli sagemix --in modelnet40.h5 --ckpt dgcnn.pt --out mixed.h5 -k 4
+    mixcli inspect mixed.h5
+    mixcli verify mixed.h5 --replay 16
+    """
+
+
+@main.command()
+@click.argument("shards", nargs=-1, required=True, type=click.Path())
+@click.option("--out", required=True, type=click.Path(), help="The whole dataset, .h5.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+@add(VERBOSITY)
+def merge(shards: tuple[str, ...], out: str, overwrite: bool, **verbosity: Any) -> None:
+    """Join all shards of a run into the dataset that one run would have made.
+
+    \b
+    Example:
+      mixcli merge mixed.0.h5 mixed.1.h5 mixed.2.h5 --out mixed.h5
+    """
+    quiet, _ = _verbosity(verbosity)
+    from mixcli.merge import merge as merge_
+
+    with Console(quiet) as console:
+        merge_([Path(p) for p in shards], Path(out), overwrite, console.report())
+    click.echo(out)
+
+
+@main.command()
+@click.argument("path", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, schema mixcli.inspect/1.")
+@add(VERBOSITY)
+def inspect(path: str, as_json: bool, **verbosity: Any) -> None:
+    """Show what is in a mixed dataset and what made it.
+
+    \b
+    Example:
+      mixcli inspect mixed.h5
+    """
+    _verbosity(verbosity)
+    from mixcli.inspect import inspect as inspect_
+    from mixcli.inspect import render
+
+    found = inspect_(Path(path))
+    sys.stdout.reconfigure(errors="replace")  # a provenance string may hold what the terminal cannot show
+    click.echo(json.dumps(found) if as_json else render(found, _unicode()))
+
+
+def _unicode() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
+@main.command()
+@click.argument("path", type=click.Path())
+@click.option("--replay", default="0", metavar="N|all", help="Make so many rows again from source and checkpoint.")
+@click.option("--source", multiple=True, metavar="PATH", help="Where the source is now, if it moved; may be repeated.")
+@click.option("--ckpt", type=click.Path(), help="Where the checkpoint is now, if it moved.")
+@click.option("--trust-ckpt", is_flag=True, help="Load a checkpoint that is a program.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, schema mixcli.verify/1.")
+@add(VERBOSITY)
+def verify(
+    path: str, replay: str, source: tuple[str, ...], ckpt: str | None, trust_ckpt: bool, as_json: bool, **verbosity: Any
+) -> None:
+    """Find every way in which a mixed dataset is not what its manifest says. Faults: one a line, exit code 5.
+
+    \b
+    Example:
+      mixcli verify mixed.h5 --replay 16
+    """
+    quiet, _ = _verbosity(verbosity)
+    if replay != "all" and not replay.isdigit():
+        raise click.UsageError(f"--replay {replay}: must be a count or all")
+    from mixcli.verify import verify as verify_
+
+    rows = None if replay == "all" else int(replay)
+    with Console(quiet) as console:
+        found = verify_(Path(path), rows, list(source), ckpt, trust_ckpt, console.report())
+    lines = [json.dumps(found)] if as_json else [f["message"] for f in found["faults"]]
+    for line in lines:
+        click.echo(line)
+    for note in found["notes"]:
+        console.note(note)
+    console.note(f"{path}: {len(found['faults'])} faults; checked: {', '.join(found['checks'])}")
+    if found["faults"]:
+        raise click.exceptions.Exit(5)

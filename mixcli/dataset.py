@@ -1,0 +1,84 @@
+"""A finished dataset as its manifest describes it: windows, and the rows that belong to each.
+
+Everything here comes from the file alone, so that it can be checked and merged where the source is not.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixcli.errors import MixError
+from mixcli.fields import Digest, Field
+from mixcli.formats.h5 import MixedH5
+from mixcli.manifest import read_fields
+
+BLOCK_BYTES = 32 << 20
+
+
+class Dataset:
+    """Rows of a mixed dataset by window."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.file = MixedH5(path)
+        self.manifest = self.file.manifest()
+        self.fields: tuple[Field, ...] = read_fields(self.manifest, path)
+        try:
+            self.recipe: dict[str, Any] = self.manifest["recipe"]
+            self.rows, self.mixes = int(self.manifest["rows"]), int(self.manifest["mixes"])
+            self.windows = [
+                (int(w["window"]), int(w["first_row"]), int(w["rows"]), w["sha256"]) for w in self.manifest["windows"]
+            ]
+            self.skipped = [(int(s["window"]), int(s["sample"])) for s in self.manifest["skipped"]]
+        except (KeyError, TypeError, ValueError) as e:
+            raise MixError(f"{path}: its manifest is incomplete ({e!r})") from e
+
+    @property
+    def block(self) -> int:
+        """Rows read at a time."""
+        return max(1, BLOCK_BYTES // sum(f.row_bytes for f in self.fields))
+
+    def read(self, first: int, count: int) -> dict[str, np.ndarray]:
+        """Consecutive rows of every field."""
+        return {f.name: self.file.read(f.name, first, count) for f in self.fields}
+
+    def samples_of(self, window: tuple) -> np.ndarray:
+        """Source samples of a window, sorted: all good ones are a parent a of it, the bad ones are listed."""
+        index, first, rows, _ = window
+        good = self.file.read("parent", first, rows)[:, 0]
+        return np.unique([*good.tolist(), *(sample for w, sample in self.skipped if w == index)])
+
+    @cached_property
+    def _all_samples(self) -> np.ndarray:
+        """In the order of the originals' rows."""
+        found = [self.samples_of(w) for w in self.windows]
+        return np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
+
+    def original_rows(self, window: tuple) -> np.ndarray:
+        """Rows of the window's unmixed samples, ascending -> (w,) i64; none unless they were included."""
+        if self.rows == self.mixes:
+            return np.empty(0, np.int64)
+        return self.mixes + np.searchsorted(self._all_samples, self.samples_of(window))
+
+    def blocks(self, window: tuple) -> list[tuple[int, int]]:
+        """First row and count of the pieces of a window in the order of its digest."""
+        _, first, rows, _ = window
+        mixes = [(at, min(self.block, first + rows - at)) for at in range(first, first + rows, self.block)]
+        originals = self.original_rows(window)
+        if len(originals) == 0:
+            return mixes
+        runs = np.split(originals, np.flatnonzero(np.diff(originals) != 1) + 1)
+        return [*mixes, *((int(run[0]), len(run)) for run in runs)]
+
+    def digest(self, window: tuple) -> str:
+        digest = Digest(self.fields)
+        for first, count in self.blocks(window):
+            digest.update(self.read(first, count))
+        return digest.hexdigest()
+
+    def close(self) -> None:
+        self.file.close()

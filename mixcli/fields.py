@@ -1,0 +1,73 @@
+"""The fields of a mixed dataset, the same in every container, and the digest of some of their rows."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Field:
+    """One array of M rows."""
+
+    name: str
+    shape: tuple[int, ...]  # of one row
+    dtype: str  # numpy's short form, little-endian
+
+    @property
+    def row_bytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+
+def fields(
+    points: int, classes: int, parents: int = 2, draws: int = 0, query: bool = False, point_weight: bool = True
+) -> tuple[Field, ...]:
+    """Fields of a dataset of mixed clouds of `points` points."""
+    kept = [
+        Field("data", (points, 3), "<f4"),
+        Field("label", (), "<i8"),  # argmax of soft_label, ties: parent a
+        Field("soft_label", (classes,), "<f4"),
+        Field("parent", (parents,), "<i8"),  # source indices, column 0 is parent a, -1 an unused slot
+        Field("parent_label", (parents,), "<i8"),
+        Field("weight", (parents,), "<f4"),  # each parent's share of the label
+        Field("draw", (draws,), "<f4"),
+    ]
+    if query:
+        kept.append(Field("query", (2,), "<i4"))
+    if point_weight:
+        kept.append(Field("point_weight", (points,), "<f4"))
+    return tuple(kept)
+
+
+def labels(parent_label: np.ndarray, weight: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Soft label and its argmax from the parents. (m,P) i64, (m,P) f64 -> (m,classes) f32, (m,) i64.
+
+    >>> soft, hard = labels(np.array([[0, 2], [1, 1]]), np.array([[0.25, 0.75], [0.4, 0.6]]), 3)
+    >>> soft.tolist(), hard.tolist()
+    ([[0.25, 0.0, 0.75], [0.0, 1.0, 0.0]], [2, 1])
+    """
+    rows = np.arange(len(parent_label))
+    soft = np.zeros((len(rows), classes))
+    for label, share in zip(parent_label.T, weight.T, strict=True):
+        used = label >= 0
+        soft[rows[used], label[used]] += share[used]
+    best = soft.argmax(1)
+    first = parent_label[:, 0]
+    return soft.astype(np.float32), np.where(soft[rows, first] >= soft[rows, best], first, best)
+
+
+class Digest:
+    """SHA-256 of one window: of the digests of its fields, each over the window's rows in order, mixes first."""
+
+    def __init__(self, fields: tuple[Field, ...]):
+        self.parts = {f.name: hashlib.sha256() for f in fields}
+
+    def update(self, arrays: dict[str, np.ndarray]) -> None:
+        """The next rows of every field."""
+        for name, part in self.parts.items():
+            part.update(np.ascontiguousarray(arrays[name]).data)
+
+    def hexdigest(self) -> str:
+        return hashlib.sha256(b"".join(part.digest() for part in self.parts.values())).hexdigest()

@@ -1,0 +1,82 @@
+"""The journal beside an unfinished dataset: a header that says what is being made, then one line a finished window.
+
+A line is written after the window's data is on the disk, so what the journal names can be trusted as far as its
+digest can be checked. A line cut short by a kill is no line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from mixcli.errors import UsageError
+
+try:
+    import fcntl
+except ImportError:  # no advisory locks on this system
+    fcntl = None
+
+
+class Journal:
+    """Append-only lines of JSON, held under a lock while a run writes."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.header: dict[str, Any] = {}
+        self.records: dict[int, dict[str, Any]] = {}
+        self.file = open(path, "a+b")  # noqa: SIM115 - open for the life of the run: the lock hangs on it
+        if fcntl:
+            try:
+                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as e:
+                self.file.close()
+                raise UsageError(f"{path}: another mixcli run is writing this dataset; wait for it or stop it") from e
+
+    def read(self) -> None:
+        """Header and finished windows; whatever follows the last whole line is cut off."""
+        self.file.seek(0)
+        whole = 0
+        for line in self.file:
+            if not line.endswith(b"\n"):
+                break
+            entry = _parsed(line)
+            if entry is None:
+                break
+            whole += len(line)
+            if self.header:
+                self.records[entry["window"]] = entry
+            else:
+                self.header = entry
+        self.file.truncate(whole)
+
+    def start(self, header: dict[str, Any]) -> None:
+        """A new journal, whatever was in it."""
+        self.file.truncate(0)
+        self.header, self.records = header, {}
+        self._append(header)
+
+    def add(self, record: dict[str, Any]) -> None:
+        """`record["window"]` is finished and its data is on the disk."""
+        self.records[record["window"]] = record
+        self._append(record)
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        self.file.write(json.dumps(entry).encode() + b"\n")
+        self.file.flush()
+        os.fsync(self.file.fileno())
+
+    def close(self) -> None:
+        self.file.close()
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None

@@ -1,0 +1,130 @@
+"""The dataset under construction: what is there of it already, what is added, and the step that makes it final."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixcli.errors import UsageError
+from mixcli.fields import Digest, Field
+from mixcli.formats.h5 import H5Sink, MixedH5
+from mixcli.journal import Journal
+from mixcli.manifest import differences
+from mixcli.plan import Plan, Window
+from mixcli.report import Report
+
+BLOCK = 1024  # rows digested at a time
+
+
+class Output:
+    """`OUT.part` and its journal."""
+
+    def __init__(self, out: Path, fields: tuple[Field, ...], plan: Plan):
+        self.out, self.fields, self.plan = out, fields, plan
+        self.sink = H5Sink(out, fields, plan.rows)
+        self.journal: Journal | None = None
+
+    def finished(self, recipe: dict[str, Any], resume: bool, overwrite: bool) -> dict[str, Any] | None:
+        """The manifest, if `--resume` finds this very dataset done. Without a flag nothing finished is touched."""
+        if not self.out.exists() or overwrite:
+            return None
+        if not resume:
+            raise UsageError(f"{self.out} exists; --overwrite replaces it, --resume accepts it if it is this very job")
+        file = MixedH5(self.out)
+        manifest = file.manifest()
+        file.close()
+        if other := differences(recipe, manifest["recipe"]):
+            raise UsageError(f"--resume: {self.out} is of another job: {'; '.join(other)}; --overwrite replaces it")
+        return manifest
+
+    def open(self, resume: bool, overwrite: bool) -> bool:
+        """Take the journal's lock -> whether an earlier run is to be continued."""
+        self.journal = Journal(self.sink.part.with_name(self.sink.part.name + ".journal"))
+        self.journal.read()
+        earlier = len(self.journal.records) if self.sink.part.exists() else 0
+        if earlier and not (resume or overwrite):
+            raise UsageError(
+                f"{self.sink.part} holds {earlier} windows of an earlier run; --resume goes on with them, --overwrite "
+                "starts again"
+            )
+        return bool(earlier and resume)
+
+    def begin(self, recipe: dict[str, Any], batch: int) -> None:
+        """Lay out a new dataset."""
+        self.sink.create()
+        self.journal.start({"recipe": recipe, "offsets": self.sink.offsets, "batch": batch})
+
+    def earlier_batch(self) -> int:
+        """The batch that the earlier run had come down to."""
+        return min([self.journal.header["batch"], *(r["batch"] for r in self.journal.records.values())])
+
+    def resume(self, recipe: dict[str, Any], report: Report) -> None:
+        """Go on with the earlier run; windows whose bytes are not those of the journal are made again."""
+        header = self.journal.header
+        if other := differences(recipe, header["recipe"]):
+            raise UsageError(f"--resume: the earlier run was another: {'; '.join(other)}; --overwrite starts again")
+        self.sink.reopen(header["offsets"])
+        if self.sink.offsets != header["offsets"]:
+            self._renew_header()
+        for window in self.plan.windows:
+            record = self.journal.records.get(window.index)
+            if record and self.digest(window) != record["sha256"]:
+                del self.journal.records[window.index]
+                report.note(f"window {window.index} is not as the journal says; it is made again")
+        report.note(f"resuming: {len(self.journal.records)} of {len(self.plan.windows)} windows are there")
+
+    def _renew_header(self) -> None:
+        records = dict(self.journal.records)
+        self.journal.start({**self.journal.header, "offsets": self.sink.offsets})
+        for record in records.values():
+            self.journal.add(record)
+
+    def todo(self) -> list[Window]:
+        return [w for w in self.plan.windows if w.index not in self.journal.records]
+
+    def digest(self, window: Window) -> str:
+        """Of the window's rows as they are in the file."""
+        return window_digest(self.fields, self.plan, window, self.sink.read)
+
+    def finish_window(self, record: dict[str, Any]) -> None:
+        """Its rows are written: make them durable, then say so."""
+        self.sink.sync()
+        self.journal.add(record)
+
+    def seal(self, manifest: dict[str, Any], class_names: tuple[str, ...] | None) -> None:
+        """The last step: the final name, all at once."""
+        self.sink.seal(manifest, class_names)
+        self.journal.remove()
+        self.journal = None
+
+    def close(self) -> None:
+        """Leave what can be resumed, and nothing else."""
+        self.sink.close()
+        if self.journal and self.journal.header and not self.journal.records:
+            self.sink.part.unlink(missing_ok=True)
+            self.journal.remove()
+        elif self.journal:
+            self.journal.close()
+
+
+def window_digest(fields: tuple[Field, ...], plan: Plan, window: Window, read: Any) -> str:
+    """SHA-256 of a window: its mixes, then its originals. read(first, count) -> rows of every field."""
+    digest = Digest(fields)
+    first, count = plan.first_row(window), len(window) * plan.mixes_per_sample
+    for start in range(first, first + count, BLOCK):
+        digest.update(read(start, min(BLOCK, first + count - start)))
+    if plan.originals:
+        for run in runs(np.sort(plan.original_rows(window))):
+            digest.update(read(int(run[0]), len(run)))
+    return digest.hexdigest()
+
+
+def runs(rows: np.ndarray) -> list[np.ndarray]:
+    """Sorted rows, split where they are not consecutive.
+
+    >>> [run.tolist() for run in runs(np.array([3, 4, 7]))]
+    [[3, 4], [7]]
+    """
+    return np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)

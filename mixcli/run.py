@@ -1,0 +1,177 @@
+"""The loop: windows of the source become rows of the output."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixcli.engine import Engine, Work
+from mixcli.errors import BadSample
+from mixcli.fields import Digest
+from mixcli.job import Job, check_out
+from mixcli.manifest import accuracy, assemble, skipped
+from mixcli.output import Output, runs
+from mixcli.plan import Window
+from mixcli.report import Report
+from mixcli.rows import mixed_rows, original_rows
+from mixcli.saliency import NonFinite
+from mixcli.setup import Setup
+
+
+@dataclass
+class Result:
+    """What a run made."""
+
+    path: Path
+    rows: int
+    manifest: dict[str, Any] = field(repr=False)
+
+
+def mix(method: str, source: str | list[str], out: str, *, report: Report | None = None, **arguments: Any) -> Result:
+    """Mix a dataset: `mix("sagemix", "modelnet40.h5", "mixed.h5", ckpt="dgcnn.pt", k=4, sigma=0.3)`.
+
+    Arguments are those of `Job` and of the method; errors are `mixcli.errors.MixError` with one sentence.
+    """
+    from mixcli.methods import get
+
+    cls = get(method)
+    own = {name: arguments.pop(name) for name in list(arguments) if name in cls.__dataclass_fields__}
+    sources = (source,) if isinstance(source, str) else tuple(source)
+    return run(Job(cls(**own), sources, Path(out), **arguments), report or Report())
+
+
+def run(job: Job, report: Report) -> Result:
+    """Do the job from start to end, or go on where an earlier run of it stopped."""
+    began, clock = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
+    check_out(job.out)
+    setup = Setup(job, report)
+    check_out(job.out, setup.source.paths)
+    setup.check_pairs()
+    output = Output(job.out, setup.fields, setup.plan)
+    if manifest := output.finished(setup.recipe, job.resume, job.overwrite):
+        report.note(f"{job.out} is finished already")
+        return Result(job.out, manifest["rows"], manifest)
+    with closing(output):
+        earlier = output.open(job.resume, job.overwrite)
+        batch = output.earlier_batch() if earlier else job.batch_size
+        with closing(Engine(job.method, setup.model, job.device, job.workers, batch, report.note)) as engine:
+            if earlier:
+                output.resume(setup.recipe, report)
+            else:
+                output.begin(setup.recipe, engine.batch)
+            resumed = len(output.journal.records)
+            try:
+                Loop(setup, output, engine, report).run()
+            except BaseException:
+                _say_what_is_kept(output, report)
+                raise
+        seconds = round(time.monotonic() - clock, 3)
+        story = {"started": began.isoformat(timespec="seconds"), "seconds": seconds, "resumed_windows": resumed}
+        manifest = assemble(setup, output.journal.records, engine, story)
+        output.seal(manifest, setup.source.class_names)
+    return Result(job.out, setup.plan.rows, manifest)
+
+
+def _say_what_is_kept(output: Output, report: Report) -> None:
+    if kept := len(output.journal.records):
+        part = output.sink.part
+        report.note(f"{kept} of {len(output.plan.windows)} windows are kept in {part}; --resume goes on from there")
+
+
+class Loop:
+    """One pass over the windows that are not there yet."""
+
+    def __init__(self, setup: Setup, output: Output, engine: Engine, report: Report):
+        self.setup, self.output, self.engine, self.report = setup, output, engine, report
+        self.plan, self.source, self.job = setup.plan, setup.source, setup.job
+
+    def run(self) -> None:
+        """A window's mixes are made and written here while the workers are on the next window."""
+        todo = self.output.todo()
+        self.report.begin(self.plan.samples, self.plan.samples - sum(map(len, todo)))
+        if todo:
+            self.setup.reader.load(self.job.on_error)
+        ahead = None
+        for window in [*todo, None]:
+            following = (window, self._start(window)) if window is not None else None
+            if ahead:
+                self._finish(*ahead)
+            ahead = following
+        self._warn_if_poor()
+
+    def _start(self, window: Window) -> Work:
+        clouds = self.setup.reader.read(window.samples)
+        return self.engine.start(clouds, self.setup.targets(window), *self.setup.parents(window))
+
+    def _finish(self, window: Window, work: Work) -> None:
+        """Mix and write a window, then name it in the journal."""
+        self._wait(window, work)
+        digest, row = Digest(self.setup.fields), self.plan.first_row(window)
+        for round_, pairs, mixes in self.engine.mixes(work, window.index, self.job.k, self.job.seed):
+            parent = np.stack([window.samples[side[round_, pairs]] for side in (work.a, work.b)], 1)
+            arrays = mixed_rows(mixes, parent, self.source.labels, self.setup.classes, self.setup.fields)
+            row += self._write(row, arrays, digest)
+        if self.plan.originals:
+            self._write_originals(window, work, digest)
+        self.output.finish_window(self._record(window, work, digest))
+        if len(self.output.journal.records) == 1 and len(self.plan.windows) > 1:
+            self._warn_if_poor()  # now, not only in the morning
+
+    def _wait(self, window: Window, work: Work) -> None:
+        try:
+            self.engine.wait(work, self.report.progress)
+        except NonFinite as e:
+            path, index = self.source.address(int(window.samples[e.rows[0]]))
+            reason = "the model's output or gradient for this cloud is not finite"
+            raise BadSample(path, index, reason, "check its scale, or --normalize unit-sphere") from e
+
+    def _write(self, row: int, arrays: dict[str, np.ndarray], digest: Digest) -> int:
+        digest.update(arrays)
+        self.output.sink.write(row, arrays)
+        return len(arrays["data"])
+
+    def _write_originals(self, window: Window, work: Work, digest: Digest) -> None:
+        """The window's own samples, at their rows behind all mixes, in source order."""
+        rows, position = self.plan.original_rows(window), work.a[0]
+        order = np.argsort(rows)
+        for run_ in runs(rows[order]):
+            at = position[order[: len(run_)]]
+            order = order[len(run_) :]
+            arrays = original_rows(
+                work.clouds[at][:, :, :3], window.samples[at], self.source.labels, self.setup.classes, self.setup.fields
+            )
+            self._write(int(run_[0]), arrays, digest)
+
+    def _record(self, window: Window, work: Work, digest: Digest) -> dict[str, Any]:
+        """The journal's line: what the manifest will need to know of this window."""
+        asked = work.predicted >= 0
+        right = work.predicted == self.source.labels[window.samples]
+        return {
+            "window": window.index,
+            "first_row": self.plan.first_row(window),
+            "rows": len(window) * self.plan.mixes_per_sample,
+            "sha256": digest.hexdigest(),
+            "batch": work.batch,
+            "judged": int(asked.sum()),
+            "correct": int(right[asked].sum()),
+            "uniform_saliency": int(work.uniform.sum()),
+            "pairing_fallback": sum(self.plan.pairs(window, r).fallbacks for r in range(self.job.partners)),
+            "skipped": skipped(self.setup, window, work.a[0]),
+        }
+
+    def _warn_if_poor(self) -> None:
+        """Under chance + ¼(1 - chance) something is wrong with how the model is fed."""
+        measured = accuracy(self.setup, self.output.journal.records)
+        share, chance = measured["accuracy"], 1 / self.setup.classes
+        if share is not None and share < chance + (1 - chance) / 4:
+            self.report.note(
+                f"warning: the checkpoint labels only {share:.1%} of {measured['judged']:,} source samples rightly "
+                f"(chance is {chance:.1%}); likely causes: another class order, other coordinates (--normalize "
+                "unit-sphere, another up axis), another number of points (--points) or neighbours (--model dgcnn:k=40)"
+            )
