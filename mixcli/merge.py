@@ -49,7 +49,7 @@ def _check_family(shards: list[Dataset]) -> None:
         if told:
             raise UsageError(f"{other.path} is no shard of the run of {first.path}: {'; '.join(told)}")
     parts = first.recipe["shard"][1]
-    numbers = sorted((s.recipe["shard"] for s in shards))
+    numbers = sorted(s.recipe["shard"] for s in shards)
     if any(n != parts for _, n in numbers):
         raise UsageError(f"the shards do not agree on their number: {', '.join(f'{i}/{n}' for i, n in numbers)}")
     have = [i for i, _ in numbers]
@@ -66,7 +66,7 @@ def _copy(shards: list[Dataset], sink: H5Sink, report: Report) -> list[dict[str,
     samples = np.sort(np.concatenate([s.samples_of(w) for w, s in owned] or [np.empty(0, np.int64)]))
     facts = {w["window"]: w for s in shards for w in s.manifest["windows"]}
     for window, shard in owned:
-        index, _, rows, sha256 = window
+        index, _, _, sha256 = window
         places = iter(mixes + np.searchsorted(samples, shard.samples_of(window)))
         digest, first = Digest(shard.fields), row
         for at, count in shard.blocks(window):

@@ -1,0 +1,210 @@
+"""What is in a dataset, in numbers; runs without torch.
+
+`inspect` gives a dict of schema mixcli.inspect/1, `render` makes a page of text of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixcli.dataset import Dataset
+from mixcli.errors import UsageError
+
+SCHEMA = "mixcli.inspect/1"
+PROVENANCE = ("command", "started", "seconds", "resumed_windows", "device", "workers", "assignment", "versions")
+BINS = 20
+MOST = 5000  # rows whose points are looked at; more are sampled
+COPY = 0.01  # a mix with less than this of one parent is nearly a copy of the other
+
+
+def inspect(path: str | Path) -> dict[str, Any]:
+    """Facts of a dataset: method, options, counts, fields, class shares, λ, parents, geometry, provenance."""
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"{path}: no such dataset")
+    dataset = Dataset(path)
+    manifest, mixes = dataset.manifest, dataset.mixes
+    soft, weight, parent = (dataset.file.read(n, 0, dataset.rows) for n in ("soft_label", "weight", "parent"))
+    parent_label = dataset.file.read("parent_label", 0, mixes)
+    chosen = _sampled(dataset.rows)
+    return {
+        "schema": SCHEMA,
+        "path": str(path),
+        "bytes": path.stat().st_size,
+        "method": dataset.recipe["method"],
+        "options": dataset.recipe["options"],
+        "rows": dataset.rows,
+        "mixes": mixes,
+        "originals": dataset.rows - mixes,
+        "points": dataset.recipe["points"],
+        "recipe": dataset.recipe,
+        "classes": _classes(soft, manifest["source"]["class_names"] or dataset.file.class_names),
+        "lam": _lam(weight[:mixes, 0]),
+        "lam_point": _lam_points(dataset, chosen),
+        "parents": _parents(parent[:mixes], parent_label, manifest["samples"]),
+        "geometry": _geometry(dataset, chosen),
+        "scanned_points_of_rows": len(chosen),
+        "fields": [{**asdict(f), "bytes": dataset.rows * f.row_bytes} for f in dataset.fields],
+        "source": manifest["source"]["files"],
+        "checkpoint": manifest["checkpoint"],
+        "skipped": manifest["skipped"],
+        "counts": manifest["counts"],
+        "provenance": {name: manifest.get(name) for name in PROVENANCE},
+    }
+
+
+def _sampled(rows: int) -> np.ndarray:
+    """Rows whose points are looked at: all, or an even spread of them, sorted."""
+    return np.arange(rows) if rows <= MOST else np.linspace(0, rows - 1, MOST).astype(np.int64)
+
+
+def _classes(soft: np.ndarray, names: list[str] | None) -> list[dict[str, Any]]:
+    """Mass of soft labels by class, and in how many rows the class has any share."""
+    mass, rows = soft.sum(0, dtype=np.float64), (soft > 0).sum(0)
+    return [
+        {"class": i, "name": names[i] if names and i < len(names) else str(i), "mass": float(m), "rows": int(r)}
+        for i, (m, r) in enumerate(zip(mass, rows, strict=True))
+    ]
+
+
+def _lam(lam: np.ndarray) -> dict[str, Any]:
+    if not len(lam):
+        return {"histogram": [0] * BINS, "mean": None, "median": None, "near_copies": 0}
+    return {
+        "histogram": np.histogram(lam, BINS, (0, 1))[0].tolist(),
+        "mean": float(lam.mean(dtype=np.float64)),
+        "median": float(np.median(lam)),
+        "near_copies": int(((lam < COPY) | (lam > 1 - COPY)).sum()),
+    }
+
+
+def _lam_points(dataset: Dataset, rows: np.ndarray) -> dict[str, Any] | None:
+    if not any(f.name == "point_weight" for f in dataset.fields) or not len(rows):
+        return None
+    lam = np.asarray(dataset.file.field("point_weight")[rows])
+    share = {"pure_a": lam > 1 - COPY, "pure_b": lam < COPY}
+    return {
+        "histogram": np.histogram(lam, BINS, (0, 1))[0].tolist(),
+        **{name: float(where.mean()) for name, where in share.items()},
+    }
+
+
+def _parents(parent: np.ndarray, label: np.ndarray, samples: int) -> dict[str, Any]:
+    used, times = np.unique(parent[parent >= 0], return_counts=True)
+    return {
+        "used": len(used),
+        "of": samples,
+        "most_often": int(times.max(initial=0)),
+        "least_often": int(times.min(initial=times.max(initial=0))),
+        "same_class_mixes": int((label[:, 0] == label[:, 1]).sum()),
+        "self_pairs": int((parent[:, 0] == parent[:, 1]).sum()),
+    }
+
+
+def _geometry(dataset: Dataset, rows: np.ndarray) -> dict[str, Any] | None:
+    if not len(rows):
+        return None
+    low, high, radius = np.full(3, np.inf), np.full(3, -np.inf), 0.0
+    for part in np.array_split(rows, max(1, len(rows) // 512)):
+        cloud = np.asarray(dataset.file.field("data")[part])
+        low, high = np.minimum(low, cloud.min((0, 1))), np.maximum(high, cloud.max((0, 1)))
+        radius = max(radius, float(np.linalg.norm(cloud, axis=2).max()))
+    return {"low": low.tolist(), "high": high.tolist(), "max_radius": radius}
+
+
+def render(found: dict[str, Any], unicode: bool = True) -> str:
+    """The facts as text for a terminal of 80 columns or more."""
+    recipe, lam = found["recipe"], found["lam"]
+    options = "  ".join(f"{k}={v}" for k, v in found["options"].items())
+    lines = [
+        f"{found['path']}   hdf5, {found['bytes'] / 1e6:,.1f} MB",
+        f"{found['mixes']:,} mixed point clouds"
+        + (f" and {found['originals']:,} originals" if found["originals"] else "")
+        + f", {found['points']} points, {recipe['classes']} classes",
+        "",
+        f"method     {found['method']}   {options}",
+        f"pairs      {recipe['pairing']}, {recipe['partners']} partners x {recipe['k']} mixes, seed {recipe['seed']}, "
+        f"window {recipe['window']}" + _shard(recipe["shard"]),
+        f"lambda     0 {bars(lam['histogram'], unicode)} 1  " + _lam_words(lam, found["mixes"]),
+    ]
+    if points := found["lam_point"]:
+        told = f"{points['pure_a']:.0%} pure A, {points['pure_b']:.0%} pure B"
+        lines.append(f"  by point 0 {bars(points['histogram'], unicode)} 1  {told}")
+    lines += [_parent_words(found["parents"]), *_geometry_words(found), ""]
+    lines += [*_class_lines(found["classes"], unicode), ""]
+    lines += ["contents", *(_field_line(f, found["rows"]) for f in found["fields"]), "", "made by", *_made_by(found)]
+    return "\n".join(lines)
+
+
+def bars(histogram: list[int], unicode: bool) -> str:
+    """One character a bin, scaled to the fullest; any count shows."""
+    ramp = " ▁▂▃▄▅▆▇█" if unicode else " .:-=+*#@"
+    top = max(histogram) or 1
+    return "".join(ramp[-(-n * (len(ramp) - 1) // top)] for n in histogram)
+
+
+def _shard(shard: list[int]) -> str:
+    return f", shard {shard[0]}/{shard[1]}" if shard[1] > 1 else ""
+
+
+def _lam_words(lam: dict[str, Any], mixes: int) -> str:
+    if lam["mean"] is None:
+        return "no mixes"
+    return f"mean {lam['mean']:.2f}, {lam['near_copies'] / mixes:.0%} near-copies (within {COPY} of 0 or 1)"
+
+
+def _parent_words(p: dict[str, Any]) -> str:
+    told = f"parents    {p['used']:,} of {p['of']:,} used, {p['least_often']} to {p['most_often']} times each; "
+    return told + f"{p['same_class_mixes']:,} same-class mixes, {p['self_pairs']:,} self-pairs"
+
+
+def _geometry_words(found: dict[str, Any]) -> list[str]:
+    g = found["geometry"]
+    if not g:
+        return []
+    axes = "  ".join(f"{n} {a:.2f}..{b:.2f}" for n, a, b in zip("xyz", g["low"], g["high"], strict=True))
+    scanned = found["scanned_points_of_rows"]
+    note = f" ({scanned:,} of {found['rows']:,} rows looked at)" if scanned < found["rows"] else ""
+    return [f"geometry   max radius {g['max_radius']:.2f}  {axes}{note}"]
+
+
+def _class_lines(classes: list[dict[str, Any]], unicode: bool) -> list[str]:
+    """The largest and the smallest classes by label mass."""
+    order = sorted(classes, key=lambda c: -c["mass"])
+    shown = order if len(order) <= 12 else [*order[:8], None, *order[-2:]]
+    wide = max(len(c["name"]) for c in classes)
+    top, block = max(c["mass"] for c in classes) or 1, "█" if unicode else "#"
+    lines = ["label mass (sum of soft labels; in brackets: rows with any share)"]
+    for c in shown:
+        if c is None:
+            lines.append(f"  ... {len(order) - 10} more")
+        else:
+            bar = block * round(24 * c["mass"] / top)
+            lines.append(f"  {c['name']:<{wide}} {bar:<24} {c['mass']:9.1f} ({c['rows']:,})")
+    return lines
+
+
+def _field_line(f: dict[str, Any], rows: int) -> str:
+    shape = "x".join(map(str, [rows, *f["shape"]]))
+    return f"  {f['name']:<14} {shape:<16} {np.dtype(f['dtype']).name:<9} {f['bytes'] / 1e6:10,.2f} MB"
+
+
+def _made_by(found: dict[str, Any]) -> list[str]:
+    told, ckpt = found["provenance"], found["checkpoint"]
+    lines = [("command", told["command"] or "(from Python)")]
+    lines += [("source", f"{s['path']}  {s['count']:,} clouds  sha256 {s['sha256'][:12]}") for s in found["source"]]
+    if ckpt:
+        options = "".join(f" {k}={v}" for k, v in ckpt["options"].items())
+        lines.append(("checkpoint", f"{ckpt['path']}  {ckpt['name']}{options}  sha256 {ckpt['sha256'][:12]}"))
+        if ckpt["accuracy"] is not None:
+            lines.append(("accuracy", f"{ckpt['accuracy']:.1%} of {ckpt['judged']:,} source samples"))
+    if found["skipped"]:
+        lines.append(("skipped", f"{len(found['skipped'])} bad samples (see --json)"))
+    lines += [(name.replace("_", " "), f"{n:,} times") for name, n in found["counts"].items() if n]
+    versions = " ".join(f"{k} {v}" for k, v in told["versions"].items())
+    lines += [("when", f"{told['started']}, {told['seconds']} s on {told['device']}"), ("with", versions)]
+    return [f"  {name:<14} {text}" for name, text in lines]

@@ -1,0 +1,115 @@
+"""Making rows of a finished dataset again from source and checkpoint."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixcli.dataset import Dataset
+from mixcli.engine import Engine
+from mixcli.errors import MixError
+from mixcli.formats.sources import Source
+from mixcli.job import Job
+from mixcli.methods import get
+from mixcli.plan import Window
+from mixcli.report import Report
+from mixcli.rng import uniforms
+from mixcli.rows import mixed_rows
+from mixcli.setup import Setup
+
+CLOSE = 1e-5  # of coordinates and λ: the batch of a replay is another, which moves last bits
+
+
+def replay(
+    dataset: Dataset, count: int | None, origin: Source, ckpt: str | None, trust: bool
+) -> Iterator[tuple[str, int]]:
+    """Faults of `count` rows spread over the dataset (None: all), as (what is wrong, row)."""
+    job = job_of(dataset, origin.paths, ckpt, trust)
+    setup = Setup(job, Report())
+    if setup.model and setup.model.sha256 != dataset.recipe["model"]["sha256"]:
+        raise MixError(f"{job.ckpt}: not the checkpoint that the manifest names (SHA-256 differs); see --ckpt")
+    setup.reader.load("skip")
+    chosen = spread(dataset.mixes, count)
+    with closing(Engine(job.method, setup.model, job.device, None, _batch(dataset), lambda _: None)) as engine:
+        for window in setup.plan.windows:
+            first = setup.plan.first_row(window)
+            rows = chosen[(chosen >= first) & (chosen < first + len(window) * setup.plan.mixes_per_sample)]
+            if len(rows):
+                yield from _window(dataset, setup, engine, window, rows)
+
+
+def job_of(dataset: Dataset, sources: list[Path], ckpt: str | None, trust: bool) -> Job:
+    """The job that the manifest describes; a program among checkpoints is run only if that is allowed again."""
+    recipe, told = dataset.recipe, dataset.manifest["checkpoint"]
+    ckpt = ckpt or (told and told["path"])
+    if ckpt and not Path(ckpt).is_file():
+        raise MixError(f"{ckpt} is not there; --ckpt says where the checkpoint is")
+    names = ("k", "partners", "window", "pairing", "pairing_fallback", "seed", "include_originals", "points")
+    names += ("subsample", "normalize", "saliency_target", "point_weight", "classes")
+    return Job(
+        get(recipe["method"])(**recipe["options"]),
+        tuple(map(str, sources)),
+        dataset.path,
+        ckpt,
+        model=told and told["spec"],
+        trust_ckpt=trust,
+        on_error="skip",
+        shard=tuple(recipe["shard"]),
+        device="cpu" if recipe["device"] == "cpu" else "auto",
+        **{name: recipe[name] for name in names},
+    )
+
+
+def spread(rows: int, count: int | None) -> np.ndarray:
+    """Evenly spread rows, the first and the last among them -> (count,) i64.
+
+    >>> spread(101, 3).tolist()
+    [0, 50, 100]
+    """
+    if count is None or count >= rows:
+        return np.arange(rows)
+    return np.unique(np.linspace(0, rows - 1, count).round().astype(np.int64))
+
+
+def _batch(dataset: Dataset) -> int:
+    return min((w["batch"] for w in dataset.manifest["windows"]), default=1)
+
+
+def _window(
+    dataset: Dataset, setup: Setup, engine: Engine, window: Window, rows: np.ndarray
+) -> Iterator[tuple[str, int]]:
+    """Rows of one window: only their parents go through the model."""
+    clouds = setup.reader.read(window.samples)
+    a, b = setup.parents(window)
+    pair, j = np.divmod(rows - setup.plan.first_row(window), setup.plan.k)
+    by_round = defaultdict(list)
+    for row, p, copy in zip(rows.tolist(), pair.tolist(), j.tolist(), strict=True):
+        by_round[p // len(window)].append((row, p % len(window), copy))
+    for round_, wanted in by_round.items():
+        positions = sorted({at for _, at, _ in wanted})
+        work = engine.start(clouds, setup.targets(window), a[round_, positions][None], b[round_, positions][None])
+        engine.wait(work, lambda _: None)
+        for row, at, copy in wanted:
+            u = uniforms(setup.job.seed, "mix", np.array([at]), window.index, round_, copy, setup.traits.draws)
+            here = positions.index(at)
+            mixes = engine.mix_pairs(work, 0, slice(here, here + 1), [u])
+            parent = window.samples[[[a[round_, at], b[round_, at]]]]
+            again = mixed_rows(mixes, parent, setup.source.labels, setup.classes, dataset.fields)
+            yield from ((what, row) for what in _compare(dataset.read(row, 1), again))
+
+
+def _compare(stored: dict[str, np.ndarray], again: dict[str, Any]) -> Iterator[str]:
+    for name, array in again.items():
+        if array.dtype.kind in "iu":
+            same = np.array_equal(stored[name], array)
+        elif name == "draw":  # a logit of 40 carries its own last bits
+            same = np.allclose(stored[name], array, rtol=1e-5, atol=1e-6)
+        else:
+            same = np.allclose(stored[name], array, rtol=0, atol=CLOSE)
+        if not same:
+            yield f"made again, '{name}' comes out otherwise"

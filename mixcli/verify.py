@@ -1,0 +1,268 @@
+"""Is a dataset what its manifest says? Structure, values, labels, parents, digests; and, on request, made again.
+
+Runs without torch unless rows are made again. A fault is a dict: check, row (or null), count of rows, message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixcli import fields as fields_
+from mixcli.dataset import Dataset
+from mixcli.errors import MixError, UsageError
+from mixcli.formats.sources import Source, open_source
+from mixcli.manifest import sha256
+from mixcli.plan import Plan
+from mixcli.report import Report
+
+SCHEMA = "mixcli.verify/1"
+SUM = 1e-5  # float32 shares: rounding of up to a thousand classes
+SHARE = 2e-5  # of λ against the mean of the points' λ, both rounded to float32
+
+
+class Faults:
+    """Faults found so far; many rows of one kind become one line."""
+
+    def __init__(self, path: Path):
+        self.path, self.found, self.checks = path, {}, []
+
+    def checked(self, name: str) -> None:
+        if name not in self.checks:
+            self.checks.append(name)
+
+    def add(self, check: str, what: str, row: int | None = None, count: int = 1) -> None:
+        """A fault of the whole dataset, or of `count` rows from `row` on."""
+        known = self.found.get((check, what))
+        if known and row is not None:
+            known["count"] += count
+        elif not known:
+            self.found[check, what] = {"check": check, "row": row, "count": count, "what": what}
+
+    def rows(self, check: str, what: str, first: int, bad: np.ndarray) -> None:
+        """A fault of every row of a block where `bad` (m,) is true."""
+        at = np.flatnonzero(bad)
+        if len(at):
+            self.add(check, what, first + int(at[0]), len(at))
+
+    def list(self) -> list[dict[str, Any]]:
+        return [{**fault, "message": self._message(fault)} for fault in self.found.values()]
+
+    def _message(self, fault: dict[str, Any]) -> str:
+        if fault["row"] is None:
+            return f"{self.path}: {fault['what']}"
+        more = f" (and {fault['count'] - 1:,} more rows)" if fault["count"] > 1 else ""
+        return f"{self.path}[{fault['row']}]: {fault['what']}{more}"
+
+
+def verify(
+    path: str | Path,
+    replay: int | None = 0,
+    source: list[str] | None = None,
+    ckpt: str | None = None,
+    trust_ckpt: bool = False,
+    report: Report | None = None,
+) -> dict[str, Any]:
+    """Check a dataset -> {"schema", "path", "rows", "checks", "faults", "notes"}.
+
+    replay: so many rows are made again from source and checkpoint and compared; None: all. source, ckpt: where
+    they are now, if not where the manifest says. A missing file is a UsageError, anything wrong in it a fault.
+    """
+    path, notes, report = Path(path), [], report or Report()
+    if not path.is_file():
+        raise UsageError(f"{path}: no such dataset")
+    faults = Faults(path)
+    dataset = _open(path, faults)
+    if dataset and _structure(dataset, faults):
+        origin = _source(dataset, source, faults, notes)
+        report.begin(dataset.rows, 0)
+        _values(dataset, origin, faults, report)
+        _digests(dataset, faults)
+        if replay != 0:
+            _replay(dataset, replay, origin, ckpt, trust_ckpt, faults)
+    return {
+        "schema": SCHEMA,
+        "path": str(path),
+        "rows": dataset.rows if dataset else None,
+        "checks": faults.checks,
+        "faults": faults.list(),
+        "notes": notes,
+    }
+
+
+def _open(path: Path, faults: Faults) -> Dataset | None:
+    faults.checked("manifest")
+    try:
+        return Dataset(path)
+    except MixError as e:
+        faults.add("manifest", str(e).removeprefix(f"{path}: "))
+        return None
+
+
+def _structure(dataset: Dataset, faults: Faults) -> bool:
+    """Every promised field with its shape and type, nothing else, and windows that cover the rows."""
+    faults.checked("structure")
+    promised = {f.name: f for f in dataset.fields}
+    for name in dataset.file.names:
+        if name not in promised:
+            faults.add("structure", f"'{name}' is in the file but not in the manifest")
+    for name, f in promised.items():
+        try:
+            found = dataset.file.field(name)
+        except (MixError, KeyError) as e:
+            faults.add("structure", str(e).removeprefix(f"{dataset.path}: ").strip("'\""))
+            continue
+        if found.shape != (dataset.rows, *f.shape) or found.dtype != f.dtype:
+            want = f"{(dataset.rows, *f.shape)} {np.dtype(f.dtype)}"
+            faults.add("structure", f"'{name}' is {found.shape} {found.dtype}, the manifest says {want}")
+    row = 0
+    for index, first, rows, _ in sorted(dataset.windows, key=lambda w: w[1]):
+        if first != row:
+            faults.add("structure", f"window {index} begins at row {first}, the one before ends at {row}")
+        row = first + rows
+    if row != dataset.mixes:
+        faults.add("structure", f"the windows end at row {row}, the manifest says {dataset.mixes} mixes")
+    return not faults.found
+
+
+def _source(dataset: Dataset, moved: list[str] | None, faults: Faults, notes: list[str]) -> Source | None:
+    """The source, if it is there and is the very one; without it the checks against it are left out, in words."""
+    files = dataset.manifest["source"]["files"]
+    paths = open_source(moved)[0].paths if moved else [Path(f["path"]) for f in files]
+    if missing := [p for p in paths if not p.is_file()]:
+        notes.append(f"{missing[0]} is not there: parents were not checked against it; --source says where it is")
+        return None
+    faults.checked("source")
+    if [sha256(p) for p in paths] != [f["sha256"] for f in files]:
+        faults.add("source", f"{', '.join(map(str, paths))}: not the source that the manifest names (SHA-256 differs)")
+        return None
+    return Source(paths)
+
+
+def _values(dataset: Dataset, origin: Source | None, faults: Faults, report: Report) -> None:
+    """Every row of every field."""
+    checks: list[Callable] = [_finite, _shares, _labels, _parents, _points]
+    for check in checks:
+        faults.checked(check.__name__[1:])
+    for first in range(0, dataset.rows, dataset.block):
+        rows = dataset.read(first, min(dataset.block, dataset.rows - first))
+        for check in checks:
+            for what, bad in check(rows, dataset, origin, first):
+                faults.rows(check.__name__[1:], what, first, bad)
+        report.progress(len(rows["data"]))
+    if origin:
+        faults.checked("pairs")
+        _pairs(dataset, origin, faults)
+
+
+Finding = tuple[str, np.ndarray]  # what is wrong, and (m,) bool: in which rows
+
+
+def _finite(rows: dict[str, np.ndarray], dataset: Dataset, *_: Any) -> Iterator[Finding]:
+    for name in ("data", "soft_label", "weight", "point_weight", "draw"):
+        if name in rows:
+            flat = rows[name].reshape(len(rows[name]), -1)
+            unmixed = (rows["parent"][:, 1] < 0) & (name == "draw")  # nothing was drawn for an original
+            yield f"'{name}' has values that are not finite", ~np.isfinite(flat).all(1) & ~unmixed
+
+
+def _shares(rows: dict[str, np.ndarray], *_: Any) -> Iterator[Finding]:
+    for name in ("soft_label", "weight"):
+        share = rows[name].astype(np.float64)
+        yield f"'{name}' has shares outside 0..1", ((share < 0) | (share > 1 + SUM)).any(1)
+        yield f"'{name}' does not sum to 1", np.abs(share.sum(1) - 1) > SUM
+    unused = rows["parent"] < 0
+    yield "an unused parent has a share of the label", (unused & (rows["weight"] != 0)).any(1)
+
+
+def _labels(rows: dict[str, np.ndarray], dataset: Dataset, *_: Any) -> Iterator[Finding]:
+    classes = dataset.recipe["classes"]
+    label = np.where(rows["parent"] < 0, -1, rows["parent_label"])
+    outside = ((label < 0) & (rows["parent"] >= 0)) | (label >= classes)
+    yield f"'parent_label' is outside the {classes} classes", outside.any(1)
+    label = np.where(outside, -1, label)
+    soft, hard = fields_.labels(label, rows["weight"].astype(np.float64), classes)
+    yield "'soft_label' is not the parents' classes by their weights", np.abs(soft - rows["soft_label"]).max(1) > SUM
+    mine = np.take_along_axis(soft, np.clip(rows["label"], 0, classes - 1)[:, None], 1)[:, 0]
+    tie = np.abs(mine - soft.max(1)) <= SUM
+    yield "'label' is not the largest of 'soft_label'", (rows["label"] != hard) & ~tie
+
+
+def _parents(rows: dict[str, np.ndarray], dataset: Dataset, origin: Source | None, *_: Any) -> Iterator[Finding]:
+    parent, n = rows["parent"], dataset.manifest["source"]["count"]
+    outside = (parent < -1) | (parent >= n)
+    yield f"'parent' is outside the source's {n} samples", outside.any(1)
+    yield "there is no parent a", parent[:, 0] < 0
+    if origin:
+        theirs = origin.labels[np.clip(parent, 0, n - 1)]
+        used = (parent >= 0) & ~outside
+        yield "'parent_label' is not the parent's label in the source", (used & (theirs != rows["parent_label"])).any(1)
+
+
+def _points(rows: dict[str, np.ndarray], dataset: Dataset, *_: Any) -> Iterator[Finding]:
+    if "query" in rows:
+        query, unmixed = rows["query"], rows["parent"][:, 1] < 0
+        outside = (query < 0) | (query >= dataset.recipe["points"])
+        yield "'query' is no point of the cloud", np.where(unmixed, (query != -1).any(1), outside.any(1))
+    if "point_weight" in rows:
+        lam = rows["point_weight"].astype(np.float64)
+        yield "'point_weight' is outside 0..1", ((lam < 0) | (lam > 1)).any(1)
+        yield "'weight' is not the mean of 'point_weight'", np.abs(lam.mean(1) - rows["weight"][:, 0]) > SHARE
+
+
+def plan_of(dataset: Dataset, labels: np.ndarray) -> Plan:
+    """The plan that the manifest's recipe and the source's labels give."""
+    recipe = dataset.recipe
+    return Plan(
+        labels, recipe["window"], recipe["k"], recipe["partners"], recipe["pairing"],
+        recipe["pairing_fallback"] == "random", recipe["seed"], tuple(recipe["shard"]), recipe["include_originals"],
+    )  # fmt: skip
+
+
+def _pairs(dataset: Dataset, origin: Source, faults: Faults) -> None:
+    """Parents are those that seed and labels decide, bad samples replaced as the manifest says."""
+    plan = plan_of(dataset, origin.labels)
+    instead = {entry["sample"]: entry["stand_in"] for entry in dataset.manifest["skipped"]}
+    if [w.index for w in plan.windows] != [w[0] for w in dataset.windows] or plan.rows != dataset.rows:
+        faults.add("pairs", "the windows are not those that source, seed and shard give")
+        return
+    for window in plan.windows:
+        samples = np.array([instead.get(s, s) for s in window.samples.tolist()])
+        first = plan.first_row(window)
+        found = dataset.file.read("parent", first, len(window) * plan.mixes_per_sample)
+        for round_ in range(plan.partners):
+            partner = plan.pairs(window, round_).partner
+            pair = np.stack([samples, samples[partner]], 1)
+            for j in range(plan.k):
+                rows = plan.mix_rows(window, round_, j)
+                wrong = rows[(found[rows - first] != pair).any(1)]
+                if len(wrong):
+                    faults.add("pairs", "'parent' is not the pair that the seed gives", int(wrong[0]), len(wrong))
+
+
+def _digests(dataset: Dataset, faults: Faults) -> None:
+    faults.checked("digests")
+    for window in dataset.windows:
+        index, first, rows, sha = window
+        if dataset.digest(window) != sha:
+            where = f"window {index}, rows {first}..{first + rows - 1}"
+            faults.add("digests", f"{where}: the contents are not those that were written (SHA-256 differs)", first)
+
+
+def _replay(
+    dataset: Dataset, count: int | None, origin: Source | None, ckpt: str | None, trust: bool, faults: Faults
+) -> None:
+    faults.checked("replay")
+    if origin is None:
+        faults.add("replay", "rows cannot be made again without the source; --source says where it is")
+        return
+    if any(f["check"] in ("parents", "pairs") for f in faults.found.values()):
+        faults.add("replay", "rows cannot be made again: their parents are wrong")
+        return
+    from mixcli.replay import replay
+
+    for what, row in replay(dataset, count, origin, ckpt, trust):
+        faults.add("replay", what, row)
