@@ -12,7 +12,7 @@ from typing import Any
 __version__ = "0.1.0"
 __all__ = ["METHODS", "__version__", "mix", "verify"]
 
-_HOMES = {"mix": ("mixcli.run", "mix"), "verify": ("mixcli.verify", "verify")}
+_HOMES = {"mix": ("mixcli.run", "mix"), "verify": ("mixcli.verification", "verify")}
 
 
 def __getattr__(name: str) -> Any:

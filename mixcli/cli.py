@@ -62,6 +62,10 @@ class Main(click.Group):
             _fail(ctx, f"{e.filename}: {e.strerror}" if e.filename else str(e), 1)
         except MemoryError:
             _fail(ctx, "out of memory; a smaller --window or --batch-size needs less", 1)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        except Exception as e:
+            _fail(ctx, f"internal error, please report it: {type(e).__name__}: {e} (-v shows where)", 1)
 
 
 def _fail(ctx: click.Context, message: str, code: int) -> None:
@@ -313,8 +317,8 @@ def inspect(path: str, as_json: bool, **verbosity: Any) -> None:
       mixcli inspect mixed.h5
     """
     _verbosity(verbosity)
-    from mixcli.inspect import inspect as inspect_
-    from mixcli.inspect import render
+    from mixcli.inspection import inspect as inspect_
+    from mixcli.inspection import render
 
     found = inspect_(Path(path))
     sys.stdout.reconfigure(errors="replace")  # a provenance string may hold what the terminal cannot show
@@ -345,7 +349,7 @@ def verify(
     quiet, _ = _verbosity(verbosity)
     if replay != "all" and not replay.isdigit():
         raise click.UsageError(f"--replay {replay}: must be a count or all")
-    from mixcli.verify import verify as verify_
+    from mixcli.verification import verify as verify_
 
     rows = None if replay == "all" else int(replay)
     with Console(quiet) as console:

@@ -31,12 +31,12 @@ class Work:
 
     clouds: np.ndarray  # (w,N,C) f32
     target: np.ndarray | None  # (w,) i64, or None: towards the prediction
-    a: np.ndarray  # (R,w) i64 positions of parent a, bad ones replaced
-    b: np.ndarray  # (R,w) i64
+    a: np.ndarray  # (R,p) i64 positions of parent a, bad ones replaced
+    b: np.ndarray  # (R,p) i64
     saliency: np.ndarray | None  # (w,N) f32
     predicted: np.ndarray  # (w,) i64, -1 where the model was not asked
     uniform: np.ndarray  # (w,) bool
-    phi: np.ndarray | None  # (R,w,N) i32
+    phi: np.ndarray | None  # (R,p,N) i32
     batch: int = 1
     futures: list[tuple[Future, int]] = field(default_factory=list)  # and how many clouds each finishes
 
@@ -72,7 +72,7 @@ class Engine:
         return "cpu" if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
 
     def start(self, clouds: np.ndarray, target: np.ndarray | None, a: np.ndarray, b: np.ndarray) -> Work:
-        """Hand a window to the workers. clouds (w,N,C); a, b (R,w) positions of the parents."""
+        """Hand a window to the workers. clouds (w,N,C); a, b (R,p) positions of each pair's parents, p = w in a run."""
         w, n = clouds.shape[:2]
         work = Work(
             clouds, target, a, b,
@@ -87,8 +87,9 @@ class Engine:
             for rows in np.split(used, range(self.batch, len(used), self.batch)):
                 work.futures.append((self.feeder.submit(self._saliency, work, rows), len(rows)))
         if self.traits.assignment:
+            pairs_of_round = np.arange(a.shape[1])
             for round_ in range(len(a)):
-                for pairs in np.array_split(np.arange(w), -(-w // 8)):
+                for pairs in np.split(pairs_of_round, pairs_of_round[8::8]):
                     work.futures.append((self.pool.submit(self._assign, work, round_, pairs), 0))
         return work
 

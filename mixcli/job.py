@@ -53,7 +53,7 @@ class Job:
         if self.resume and self.overwrite:
             raise UsageError("--resume goes on with what is there, --overwrite starts again: choose one")
         traits = self.method.traits
-        if traits.saliency == "gradient" and not self.ckpt:
+        if traits.saliency == "gradient" and not (self.ckpt or self.model):
             raise UsageError(f"{traits.name} needs saliency: give the trained classifier with --ckpt")
         if not traits.draws and self.k > 1:
             raise UsageError(f"{traits.name} draws nothing, so -k {self.k} copies would be equal; use --partners")

@@ -103,7 +103,8 @@ def assemble(setup: Any, records: dict[int, dict[str, Any]], engine: Any, story:
     """The manifest of a finished run."""
     plan, in_order = setup.plan, [records[w.index] for w in setup.plan.windows]
     facts = ("window", "first_row", "rows", "sha256", "batch")
-    source = {"files": setup.source_files, "count": len(setup.source), "class_names": setup.source.class_names}
+    names = setup.source.class_names
+    source = {"files": setup.source_files, "count": len(setup.source), "class_names": names and list(names)}
     return {
         "schema": SCHEMA,
         "recipe": setup.recipe,

@@ -102,7 +102,7 @@ class Output:
     def close(self) -> None:
         """Leave what can be resumed, and nothing else."""
         self.sink.close()
-        if self.journal and self.journal.header and not self.journal.records:
+        if self.journal and not self.journal.records:
             self.sink.part.unlink(missing_ok=True)
             self.journal.remove()
         elif self.journal:

@@ -127,7 +127,7 @@ def render(found: dict[str, Any], unicode: bool = True) -> str:
         + f", {found['points']} points, {recipe['classes']} classes",
         "",
         f"method     {found['method']}   {options}",
-        f"pairs      {recipe['pairing']}, {recipe['partners']} partners x {recipe['k']} mixes, seed {recipe['seed']}, "
+        f"pairs      {recipe['pairing']}, --partners {recipe['partners']}, -k {recipe['k']}, seed {recipe['seed']}, "
         f"window {recipe['window']}" + _shard(recipe["shard"]),
         f"lambda     0 {bars(lam['histogram'], unicode)} 1  " + _lam_words(lam, found["mixes"]),
     ]

@@ -1,0 +1,63 @@
+"""Compiled loops: numba on first use, and nothing at all where numba is absent.
+
+``njit`` marks a function of numpy arrays and numbers for compilation. Importing numba takes a third of a
+second, so it waits for the first call. A marked function cannot call another marked one.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+_lock = threading.Lock()
+
+
+@functools.cache
+def have_numba() -> bool:
+    """Whether numba imports here; a broken installation counts as none."""
+    try:
+        import numba  # noqa: F401
+    except Exception:  # numba raises more than ImportError when numpy or llvmlite do not fit it
+        return False
+    return True
+
+
+def njit(**options: Any) -> Callable[[Callable], Compiled]:
+    """Compile a function at its first call, without the GIL and cached on disk where a folder is writable.
+
+    ``options`` go to ``numba.njit``.
+
+    >>> @njit()
+    ... def twice(x):
+    ...     return 2 * x
+    >>> twice(21)
+    42
+    """
+    return lambda function: Compiled(function, options)
+
+
+class Compiled:
+    """A function that becomes machine code when it is first called; safe to call first from many threads."""
+
+    def __init__(self, function: Callable, options: dict[str, Any]):
+        functools.update_wrapper(self, function)
+        self.options = options
+        self.dispatcher: Callable | None = None
+
+    def __call__(self, *args: Any) -> Any:
+        dispatcher = self.dispatcher
+        return (dispatcher or self._compile())(*args)
+
+    def _compile(self) -> Callable:
+        with _lock:
+            if self.dispatcher is None:
+                import numba
+
+                settings = {"nogil": True, "cache": True, **self.options}
+                try:
+                    self.dispatcher = numba.njit(**settings)(self.__wrapped__)
+                except RuntimeError:  # neither the package folder nor the user's cache can be written
+                    self.dispatcher = numba.njit(**{**settings, "cache": False})(self.__wrapped__)
+        return self.dispatcher

@@ -1,0 +1,282 @@
+"""Reading a checkpoint that nobody vouches for: only plain tensors come out, whatever went in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointError
+from . import pickles
+from .pickles import DAMAGED, RESAVE, shown, wording
+
+State = Mapping[str, Tensor]
+Shapes = Mapping[str, tuple[int, ...]]
+
+WRAPPERS = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "net",
+    "model",
+    "model_ema",
+    "state_dict_ema",
+    "ema",
+)
+COUNTER = "num_batches_tracked"  # missing in checkpoints of torch before 0.4.1
+PREFIXES = ("module.", "model.", "net.", "backbone.", "encoder.", "_orig_mod.")
+PROGRAMS = {"torchscript": "a TorchScript program", "export": "a torch.export program"}
+
+LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")  # torch's magic number, pickled with protocol 2
+OTHERS = (  # what else people pass, by how it begins
+    (b"\x89hdf", "is an HDF5 file, not a checkpoint; a dataset goes to --in"),
+    (b"version https://git-lfs", "is a Git LFS pointer, not the checkpoint itself; run `git lfs pull`"),
+    (b"<!doctype html", "is a web page, not a checkpoint; download the file itself"),
+    (b"<html", "is a web page, not a checkpoint; download the file itself"),
+    (b"\x1f\x8b", "is a gzip archive; unpack it and pass the checkpoint in it"),
+    (b"\x93numpy", "is a NumPy array, not a checkpoint"),
+    (b"\x89png", "is an image, not a checkpoint; a dataset goes to --in"),
+    (b"ply", "is a PLY cloud, not a checkpoint; a dataset goes to --in"),
+)
+
+
+@dataclass(frozen=True)
+class File:
+    """The bytes of a checkpoint: what is checked is what is then loaded, even if the file on disk changes."""
+
+    path: str
+    kind: str  # "zip" | "legacy" | "safetensors" | "torchscript" | "export"
+    data: bytes
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the whole file."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def sha256(path: str | Path) -> str:
+    """Of a file of code."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+# What kind of file it is
+
+
+def open_file(path: str | Path) -> File:
+    """Read a file and tell its kind by its content, not by its name."""
+    place = Path(path)
+    if not place.exists():
+        raise CheckpointError(f"{path}: no such file; check the path of the checkpoint")
+    if not place.is_file():
+        raise CheckpointError(f"{path}: is not a file; pass the checkpoint file itself")
+    with wording(path, "cannot be read"), place.open("rb") as file:
+        _refuse_others(path, file.read(64))  # before all of a large dataset is read
+        file.seek(0)
+        data = file.read()
+    return File(str(path), _kind(path, data), data)
+
+
+def _refuse_others(path: str | Path, head: bytes) -> None:
+    if not head:
+        raise CheckpointError(f"{path}: is empty; copy or download it again")
+    for magic, sentence in OTHERS:
+        if head.lstrip().lower().startswith(magic):
+            raise CheckpointError(f"{path}: {sentence}")
+
+
+def _kind(path: str | Path, data: bytes) -> str:
+    if data.startswith(b"PK\x03\x04"):
+        return _zip_kind(path, data)
+    if data.startswith(b"\x80") and LEGACY[2:] in data[:32]:  # whatever the protocol
+        return "legacy"
+    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") < 100_000_000:
+        return "safetensors"
+    if LEGACY.startswith(data) or b"PK\x03\x04".startswith(data):
+        raise CheckpointError(f"{path}: {DAMAGED}")
+    if data[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        raise CheckpointError(f"{path}: is a plain pickle, not a checkpoint of torch.save; {RESAVE}")
+    raise CheckpointError(f"{path}: is not a checkpoint of torch.save or safetensors; {RESAVE}")
+
+
+def _zip_kind(path: str | Path, data: bytes) -> str:
+    names = pickles.opened(path, data).namelist()
+    inner = {name.partition("/")[2] for name in names} | set(names)
+    if inner & {"archive_format", "serialized_exported_program.json"}:
+        return "export"
+    if "constants.pkl" in inner:
+        return "torchscript"
+    if "data.pkl" in inner:
+        return "zip"
+    raise CheckpointError(f"{path}: is a zip archive, but not one of torch.save; {RESAVE}")
+
+
+# The weights in it
+
+
+def read(path: str | Path) -> tuple[dict[str, Tensor], str]:
+    """The weights under their bare names, and a note on what was unwrapped to find them."""
+    state, note = weights(open_file(path))
+    *_, (state, prefix) = variants(state)
+    return dict(state), "; ".join(filter(None, (note, stripped(prefix))))
+
+
+def weights(file: File) -> tuple[State, str]:
+    """The weights under the names they were saved with, and a note on where they were found."""
+    if file.kind in PROGRAMS:
+        raise CheckpointError(
+            f"{file.path}: is {PROGRAMS[file.kind]}, and a program can do anything on this computer; "
+            "pass --trust-ckpt if you trust its author"
+        )
+    content = _content(file)
+    found = _unwrap(content)
+    if found is None:
+        raise CheckpointError(f"{file.path}: holds {_describe(content)} and no weights; {RESAVE}")
+    state, trail = found
+    state = {key: value.detach() for key, value in state.items() if key != "n_averaged"}  # EMA's own counter
+    _refuse_names(file, state)
+    _refuse_claims(file, state)
+    return state, f"found under {trail}" if trail else ""
+
+
+def _content(file: File) -> Any:
+    """The object in the file, made of plain containers, numbers, strings and tensors."""
+    if file.kind == "safetensors":
+        from safetensors.torch import load
+
+        with wording(file.path, DAMAGED):
+            return load(file.data)
+    return pickles.load(file.path, file.data)
+
+
+def _is_state(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and len(value) > 0
+        and all(isinstance(key, str) and isinstance(item, Tensor) for key, item in value.items())
+    )
+
+
+def _unwrap(value: Any, depth: int = 3) -> tuple[State, str] | None:
+    """The first state dict in ``value`` in the order of WRAPPERS, and the trail of names that leads to it."""
+    if _is_state(value):
+        return value, ""
+    if not isinstance(value, Mapping) or not depth:
+        return None
+    for name in WRAPPERS:
+        found = _unwrap(value.get(name), depth - 1)
+        if found:
+            return found[0], f"'{name}'" + (f" › {found[1]}" if found[1] else "")
+    only = [(item, f"'{name}'") for name, item in value.items() if _is_state(item)]
+    return only[0] if len(only) == 1 else None
+
+
+def _describe(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return f"a {type(value).__name__}"
+    return "the keys " + ", ".join(shown(repr(key)) for key in list(value)[:5]) if value else "an empty dict"
+
+
+def _refuse_names(file: File, state: State) -> None:
+    """Names of weights are shown on terminals and written to manifests."""
+    for key in state:
+        if not key.isprintable() or len(key) > 300:
+            raise CheckpointError(f"{file.path}: a weight has the unlikely name {shown(repr(key))}; {RESAVE}")
+
+
+def _refuse_claims(file: File, state: State) -> None:
+    """A view can claim any shape over one number, and a network built to that shape would fill the memory."""
+    claimed = sum(value.numel() * value.element_size() for value in state.values())
+    if claimed > 4 * len(file.data):
+        raise CheckpointError(
+            f"{file.path}: its tensors claim {claimed:,} bytes in a file of {len(file.data):,}; {RESAVE}"
+        )
+
+
+def variants(state: State) -> Iterator[tuple[State, str]]:
+    """The weights as saved, then with each prefix that all keys share taken off: (state, what was taken)."""
+    taken = ""
+    yield state, taken
+    while prefix := next((p for p in PREFIXES if all(key.startswith(p) for key in state)), None):
+        state, taken = {key[len(prefix) :]: value for key, value in state.items()}, taken + prefix
+        yield state, taken
+
+
+def stripped(prefix: str) -> str:
+    """The note on a prefix.
+
+    >>> stripped("module.")
+    "prefix 'module.' stripped"
+    """
+    return f"prefix '{prefix}' stripped" if prefix else ""
+
+
+def refuse_nan(path: str, state: State) -> None:
+    """Weights of a training run that diverged are no use."""
+    for key, value in state.items():
+        if value.is_floating_point() and not (finite := torch.isfinite(value)).all():
+            bad = int((~finite).sum())
+            raise CheckpointError(
+                f"{path}: {bad} of the {value.numel()} values of {key} are NaN or infinite; "
+                "pass a checkpoint from before the training diverged"
+            )
+
+
+def shapes(state: State) -> dict[str, tuple[int, ...]]:
+    """What layouts are recognised by."""
+    return {key: tuple(value.shape) for key, value in state.items()}
+
+
+# What it is not
+
+
+def difference(want: Shapes, have: Shapes) -> str:
+    """What tells two sets of weights apart, in a few of their keys; empty when nothing does.
+
+    >>> difference({"fc.weight": (2, 3)}, {"fc.weight": (4, 3), "extra": (1,)})
+    '1 key too many (extra)'
+    """
+    missing = [key for key in want if key not in have and not key.endswith(COUNTER)]
+    extra = [key for key in have if key not in want and not key.endswith(COUNTER)]
+    parts = [_listed(missing, "missing"), _listed(extra, "too many")]
+    if not missing and not extra:
+        other = [key for key in want if key in have and want[key] != have[key]]
+        parts = [_listed([f"{key} is {have[key]}, not {want[key]}" for key in other], "of another shape")]
+    return " and ".join(filter(None, parts))
+
+
+def _listed(keys: list[str], what: str) -> str:
+    if not keys:
+        return ""
+    return f"{len(keys)} key{'s' * (len(keys) > 1)} {what} ({', '.join(keys[:5])}{', ...' * (len(keys) > 5)})"
+
+
+SEGMENTERS = (  # a key that only they have, and the weight whose rows are the outputs per point
+    ("a DGCNN part-segmentation net", "transform_net.conv1.0.weight", "conv11.weight"),
+    ("a DGCNN semantic-segmentation net", "conv8.0.weight", "conv9.weight"),
+    ("a PointNet part-segmentation net", "convs1.weight", "convs4.weight"),
+    ("a PointNet semantic-segmentation net", "feat.stn.conv1.weight", "conv4.weight"),
+    ("a PointNet++ semantic-segmentation net", "fp4.mlp_convs.0.weight", "conv2.weight"),
+    ("a PointNet++ part-segmentation net", "fp1.mlp_convs.0.weight", "conv2.weight"),
+)
+
+
+def refuse_others(path: str, have: Shapes) -> None:
+    """Name the networks that are no classifiers of point clouds."""
+    for what, mark, head in SEGMENTERS:
+        if mark in have and head in have:
+            outputs = f"{have[head][0]} outputs per point"
+            raise CheckpointError(
+                f"{path}: is {what} ({outputs}), not a classifier; mixcli needs a classifier"
+            )
+    spatial = next((key for key, shape in have.items() if len(shape) == 4 and max(shape[2:]) > 1), None)
+    if spatial:
+        raise CheckpointError(
+            f"{path}: looks like an image network ({spatial} is {have[spatial]}); "
+            "pass a network that was trained on point clouds"
+        )

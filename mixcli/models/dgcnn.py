@@ -1,0 +1,151 @@
+"""DGCNN classification (Wang et al., ACM TOG 2019), with the keys that the common repositories save."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import kernels
+from .fold import Affine, Folded, Pull, chain, chain_back, fold, leaky_back
+from .layout import Shape, layout
+
+SLOPE = 0.2  # of every leaky ReLU in the network
+
+
+class DGCNN(Folded):
+    """Four edge convolutions over the k nearest neighbours in feature space, then two pools and a head.
+
+    ``k`` is 20 for clouds of 1024 points and 40 for 2048 in the published training runs.
+    """
+
+    def __init__(
+        self,
+        classes: int = 40,
+        k: int = 20,
+        channels: int = 3,
+        widths: Sequence[int] = (64, 64, 128, 256),
+        emb: int = 1024,
+        hidden: Sequence[int] = (512, 256),
+        dropout: float = 0.5,
+    ):
+        super().__init__()
+        self.classes, self.k, self.channels = classes, k, channels
+        for i, (inner, outer) in enumerate(zip([channels, *widths[:3]], widths, strict=True), 1):
+            self._conv(i, nn.Conv2d(2 * inner, outer, 1, bias=False), nn.BatchNorm2d(outer))
+        self._conv(5, nn.Conv1d(sum(widths), emb, 1, bias=False), nn.BatchNorm1d(emb))
+        self.linear1 = nn.Linear(2 * emb, hidden[0], bias=False)
+        self.bn6 = nn.BatchNorm1d(hidden[0])
+        self.linear2 = nn.Linear(hidden[0], hidden[1])
+        self.bn7 = nn.BatchNorm1d(hidden[1])
+        self.linear3 = nn.Linear(hidden[1], classes)
+        self.dropout = nn.Dropout(dropout)
+
+    def _conv(self, i: int, conv: nn.Module, norm: nn.Module) -> None:
+        """Register one block; published checkpoints save its BatchNorm under two names."""
+        setattr(self, f"bn{i}", norm)
+        setattr(self, f"conv{i}", nn.Sequential(conv, norm, nn.LeakyReLU(SLOPE)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, classes) of clouds (B, N, channels)."""
+        x = x.transpose(1, 2)  # (B, C, N)
+        levels = []
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+            x = conv(edge_features(x, self.k)).max(-1)[0]
+            levels.append(x)
+        x = self.conv5(torch.cat(levels, 1))  # (B, emb, N)
+        x = torch.cat([x.max(-1)[0], x.mean(-1)], 1)
+        x = self.dropout(F.leaky_relu(self.bn6(self.linear1(x)), SLOPE))
+        x = self.dropout(F.leaky_relu(self.bn7(self.linear2(x)), SLOPE))
+        return self.linear3(x)
+
+    def fold(self) -> Weights:
+        """Edge convolutions as per-point products: conv([x_j - x_i, x_i]) = W₁ x_j + (W₂ - W₁) x_i + b."""
+        edges = []
+        for i in range(1, 5):
+            weight, bias = fold(getattr(self, f"conv{i}")[0], getattr(self, f"bn{i}"))
+            near, here = weight.chunk(2, 1)
+            edges.append(Affine(torch.cat([near, here - near]), torch.cat([torch.zeros_like(bias), bias])))
+        hidden = [fold(self.linear1, self.bn6), fold(self.linear2, self.bn7)]
+        return Weights(edges, fold(self.conv5[0], self.bn5), hidden, fold(self.linear3))
+
+    @torch.no_grad()
+    def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
+        """Logits (B, classes) of x (B, N, channels), and their transpose: (B, classes) -> (B, N, channels)."""
+        weights = self.weights()
+        return kernels.per_cloud(lambda x: _vjp(weights, self.k, x), x)
+
+
+class Weights(NamedTuple):
+    """BatchNorm folded in; each edge convolution as one map to the parts of x_j and of x_i, side by side."""
+
+    edges: list[Affine]  # (2C, in)
+    points: Affine
+    hidden: list[Affine]
+    last: Affine
+
+
+def _vjp(weights: Weights, k: int, x: Tensor) -> tuple[Tensor, Pull]:
+    """``DGCNN.vjp``: the max over the edges of a point acts on W₁ x_j alone, as the leaky ReLU is increasing."""
+    levels, winners = [], []
+    for weight, bias in weights.edges:
+        y = F.linear(x, weight, bias)  # (B, N, 2C)
+        near, here = y.chunk(2, 2)
+        most, arg = kernels.edge_max(near.contiguous(), kernels.knn(x, k))
+        x = F.leaky_relu_(most.add_(here), SLOPE)
+        levels.append(x)
+        winners.append(arg)
+    y = F.linear(torch.cat(levels, 2), *weights.points)  # (B, N, emb)
+    top, first = kernels.point_max(y)
+    pooled = torch.cat([F.leaky_relu(top, SLOPE), kernels.leaky_mean(y, SLOPE)], 1)
+    z, hidden = chain(weights.hidden, pooled, SLOPE)
+
+    def pull(g: Tensor) -> Tensor:
+        g = chain_back(weights.hidden, hidden, g @ weights.last.weight, SLOPE)
+        g_top, g_mean = g.chunk(2, 1)
+        spread = kernels.leaky_spread(g_mean / y.shape[1], y, SLOPE)
+        spread.scatter_add_(1, first[:, None], leaky_back(g_top, top, SLOPE)[:, None])
+        parts = (spread @ weights.points.weight).split([level.shape[2] for level in levels], 2)
+        g = torch.zeros_like(parts[-1])
+        for (weight, _), part, level, arg in zip(*map(reversed, (weights.edges, parts, levels, winners)), strict=True):
+            g = leaky_back(g + part, level, SLOPE)
+            g = torch.cat([kernels.edge_scatter(g, arg, g.shape[1]), g], 2) @ weight
+        return g
+
+    return F.linear(z, *weights.last), torch.no_grad()(pull)
+
+
+def neighbours(x: Tensor, k: int) -> Tensor:
+    """Indices (B, N, k) of the k points nearest to each point of x (B, C, N), itself among them."""
+    squares = x.square().sum(1, keepdim=True)  # (B, 1, N)
+    closeness = 2 * (x.transpose(1, 2) @ x) - squares - squares.transpose(1, 2)
+    return closeness.topk(k, dim=-1)[1]
+
+
+def edge_features(x: Tensor, k: int) -> Tensor:
+    """Edges [x_j - x_i, x_i] (B, 2C, N, k) of the neighbour graph of x (B, C, N)."""
+    batch, channels, points = x.shape
+    rows = neighbours(x, k) + torch.arange(batch, device=x.device).view(-1, 1, 1) * points
+    flat = x.transpose(1, 2).reshape(batch * points, channels)
+    near = flat[rows.flatten()].view(batch, points, k, channels)
+    here = flat.view(batch, points, 1, channels).expand_as(near)
+    return torch.cat([near - here, here], 3).permute(0, 3, 1, 2).contiguous()
+
+
+def build(shapes: Mapping[str, Shape], k: int = 20) -> DGCNN:
+    """The network whose checkpoint has these shapes; ``k`` is the number of neighbours."""
+    widths = [shapes[f"conv{i}.0.weight"][0] for i in range(1, 5)]
+    return DGCNN(
+        classes=shapes["linear3.weight"][0],
+        k=k,
+        channels=shapes["conv1.0.weight"][1] // 2,
+        widths=widths,
+        emb=shapes["conv5.0.weight"][0],
+        hidden=(shapes["linear1.weight"][0], shapes["linear2.weight"][0]),
+    )
+
+
+LAYOUT = layout("dgcnn", build, k=20)

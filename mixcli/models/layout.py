@@ -1,0 +1,44 @@
+"""What a checkpoint's keys and shapes say about the network that wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One published set of ``state_dict`` keys, and how to build the network that it belongs to."""
+
+    name: str
+    matches: Callable[[Mapping[str, Shape]], bool]  # {key: shape} -> is it this layout
+    build: Callable[..., nn.Module]  # build({key: shape}, **options) -> module, weights not yet loaded
+    options: dict[str, Any] = field(default_factory=dict)  # what keys cannot tell, with the defaults
+
+
+def layout(name: str, build: Callable[..., nn.Module], **options: Any) -> Layout:
+    """A layout that matches exactly the keys and shapes which its own network has."""
+    return Layout(name, lambda shapes: fits(build, shapes), build, options)
+
+
+def fits(build: Callable[..., nn.Module], shapes: Mapping[str, Shape]) -> bool:
+    """Whether the network inferred from ``shapes`` has those keys and shapes, no more and no fewer.
+
+    ``num_batches_tracked`` may be missing: checkpoints older than torch 0.4.1 have none.
+    """
+    try:
+        with torch.device("meta"):
+            state = build(shapes).state_dict()
+    except (KeyError, IndexError, ValueError):
+        return False
+    want = {key: tuple(value.shape) for key, value in state.items()}
+    missing = want.keys() - shapes.keys()
+    return all(key.endswith("num_batches_tracked") for key in missing) and all(
+        want.get(key) == tuple(shape) for key, shape in shapes.items()
+    )
