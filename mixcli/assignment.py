@@ -1,8 +1,8 @@
 """The optimal bijection between two clouds, φ* = argmin Σᵢ ‖aᵢ − b_φ(i)‖ (SageMix Eq. 3, PointMixup).
 
 The distance is Euclidean, not squared. With numba an auction in fixed point solves it (`auction`), to within
-max(1e-6 of the optimum, n·2⁻²³ diameters) of the optimum by construction; without numba, scipy does, exactly, helped
-by Sinkhorn potentials. Either way the answer is a bijection and depends on the two clouds alone.
+max(1e-6 of the optimum, n·2⁻²³ diameters) of the optimum by construction; without numba, scipy does, exactly,
+helped by Sinkhorn potentials. Either way the answer is a bijection and depends on the two clouds alone.
 
 >>> a = np.array([[0, 0, 0], [1, 0, 0], [5, 0, 0]], np.float32)
 >>> b = np.array([[5, 1, 0], [0, 1, 0], [1, 0, 0]], np.float32)
@@ -31,7 +31,7 @@ _scratch = threading.local()
 def assign(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The partner in b of each point of a: (n,3) f32, (n,3) f32 -> (n,) i64, a permutation of range(n).
 
-    The loops run without the GIL, so threads over pairs scale. A thread keeps its 4n² bytes of scratch memory.
+    The loops run without the GIL, so threads over pairs scale; each keeps 4n² bytes of scratch memory.
     """
     a, b = _checked(a), _checked(b)
     if a.shape != b.shape:
@@ -61,7 +61,7 @@ def solver() -> str:
 
 
 def warm() -> None:
-    """Compile the loops, or load them from numba's cache, before the first pair; may run in a background thread."""
+    """Compile the loops, or load them from numba's cache, ahead of the first pair; any thread may call it."""
     corners = np.eye(3, dtype=np.float32)
     assign(corners, corners[:, ::-1] + np.float32(1))
 
@@ -78,7 +78,7 @@ def _checked(cloud: np.ndarray) -> np.ndarray:
 
 
 def _coincident(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
-    """φ at cost zero, where b is a in some order: (n,3), (n,3) -> (n,) i64 or None. The identity where b equals a.
+    """φ at cost zero where b is a in some order, else None: (n,3), (n,3) -> (n,) i64. The identity if b equals a.
 
     Not left to the auction, which is right only to a unit: a self-pair must give back the cloud itself.
     """
@@ -103,11 +103,11 @@ def _by_auction(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _auction(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
-    """(n,3), (n,3) f32 -> (n,) i64 (None: given up) and the prices of b's points (n,) f64, in units of distance.
+    """(n,3), (n,3) f32 -> (n,) i64 (None: given up) and the prices of b's points (n,) f64, as distances.
 
-    Gap to the optimum of Σ‖aᵢ − b_φ(i)‖. Float32 distances are right to 4.5·2⁻²⁴ of themselves, which counts twice;
-    rounding down to a unit and the last ε cost a unit each per point; a unit is 2⁻²⁶ of a box diagonal that is at
-    most √3 diameters. Together 0.54·1e-6 of the optimum and 0.44·n·2⁻²³ diameters: under the larger of the two bounds.
+    The gap to the optimum: float32 distances are right to 4.5·2⁻²⁴ of themselves, which counts twice; rounding
+    down to a unit and the last ε cost a unit each per point; a unit is 2⁻²⁶ of a box diagonal that is at most √3
+    diameters. Together 0.54·1e-6 of the optimum and 0.44·n·2⁻²³ diameters, less than the larger of the bounds.
     """
     n, exponent, diagonal = len(a), *_box(a, b)
     order = _curve_order(b)
@@ -129,14 +129,14 @@ def _auction(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray | None, np.ndarra
 
 
 def _box(a: np.ndarray, b: np.ndarray) -> tuple[int, float]:
-    """An exponent e that scales the box around both clouds to longest side 1/2 to 1, and its diagonal times 2⁻ᵉ."""
+    """The e for which 2⁻ᵉ scales the longest side of the box around both to 1/2 to 1, and its diagonal then."""
     side = np.maximum(a.max(0), b.max(0)).astype(np.float64) - np.minimum(a.min(0), b.min(0))
     exponent = int(np.frexp(side.max())[1])
     return exponent, float(np.linalg.norm(np.ldexp(side, -exponent)))
 
 
 def _curve_order(cloud: np.ndarray) -> np.ndarray:
-    """Order along a Z-curve of 1024 cells a side, so that a block of columns is a patch: (n,3) -> (n,) i64."""
+    """Order along a Z-curve, 1024 cells a side, so that a block of columns is a patch: (n,3) -> (n,) i64."""
     cloud = cloud.astype(np.float64)
     corner = cloud.min(0)
     side = (cloud - corner).max()
@@ -147,7 +147,7 @@ def _curve_order(cloud: np.ndarray) -> np.ndarray:
 
 
 def _matrix(slot: int, rows: int, columns: int) -> np.ndarray:
-    """A (rows,columns) i32 of this thread, kept from pair to pair: fresh pages cost more than the distances."""
+    """A (rows,columns) i32 of this thread, kept from pair to pair, since fresh pages cost time to map."""
     kept = _scratch.__dict__
     if slot not in kept or kept[slot].size < rows * columns:
         kept[slot] = np.empty(rows * columns, np.int32)
@@ -162,7 +162,7 @@ def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _finish(cost: np.ndarray, price: np.ndarray) -> np.ndarray:
-    """(n,n), (n,) -> (n,) i64, exact: scipy on reduced costs. No price moves the optimum, good ones save time."""
+    """(n,n), (n,) -> (n,) i64, exact: scipy on reduced costs. Prices leave the optimum, good ones save time."""
     from scipy.optimize import linear_sum_assignment
 
     reduced = cost + price
@@ -171,10 +171,10 @@ def _finish(cost: np.ndarray, price: np.ndarray) -> np.ndarray:
 
 
 def _by_sinkhorn(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n,3), (n,3) f32 -> (n,) i64: entropic transport, ever colder, gives prices near the optimal; then `_finish`.
+    """(n,3), (n,3) f32 -> (n,) i64: entropic transport, ever colder, gives good prices; then `_finish`.
 
-    Each stage starts from the costs that the last one reduced, so its exponents stay small. einsum and not BLAS,
-    whose threads would make the last bits, and so the choice among ties, depend on the machine.
+    Each stage starts from the costs that the last one reduced, so its exponents stay small. einsum and not
+    BLAS, whose threads would make the last bits, and so the choice among ties, depend on the machine.
     """
     exponent = _box(a, b)[0]
     cost = _distances(*(np.ldexp(x.astype(np.float64), -exponent) for x in (a, b)))
@@ -196,7 +196,7 @@ def _by_sinkhorn(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Certificate:
-    """The cost of a bijection, and a lower bound on the cost of any, from a dual feasible solution in float64."""
+    """The cost of a bijection, and a lower bound on that of any, from a dual feasible solution in float64."""
 
     cost: float
     bound: float
@@ -210,11 +210,11 @@ class Certificate:
 def certify(
     a: np.ndarray, b: np.ndarray, phi: np.ndarray, price: np.ndarray | None = None, tolerance: float = 1e-9
 ) -> Certificate:
-    """(n,3), (n,3), (n,) i64 -> the proof, made from φ alone. It stops at a gap of `tolerance` times the cost.
+    """(n,3), (n,3), (n,) i64 -> the proof, made from φ alone, to a gap of `tolerance` times the cost if it can.
 
-    For any prices p, Σᵢ minⱼ(cᵢⱼ + pⱼ) − Σp is a lower bound. φ is optimal when some p makes φ(i) the least of every
-    row i: p is found as shortest paths (Bellman–Ford), each round lowering the price of φ(i) to what row i accepts.
-    `price` (n,) f64 is where to start: any will do, good ones save rounds.
+    For any prices p, Σᵢ minⱼ(cᵢⱼ + pⱼ) − Σp is a lower bound. φ is optimal when some p makes φ(i) the least of
+    every row i: p is found as shortest paths (Bellman–Ford), each round lowering the price of φ(i) to what row i
+    accepts. `price` (n,) f64 is where to start: any will do, good ones save rounds.
     """
     a, b, phi = _checked(a), _checked(b), np.asarray(phi)
     if not np.array_equal(np.sort(phi), np.arange(len(a))):

@@ -7,6 +7,7 @@ second, so it waits for the first call. A marked function cannot call another ma
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +15,13 @@ from typing import Any
 _lock = threading.Lock()
 
 
-@functools.cache
 def have_numba() -> bool:
-    """Whether numba imports here; a broken installation counts as none."""
+    """Whether numba imports here; a broken installation counts as none, and so does MIXCLI_NO_NUMBA=1."""
+    return os.environ.get("MIXCLI_NO_NUMBA", "0") in ("", "0") and _imports()
+
+
+@functools.cache
+def _imports() -> bool:
     try:
         import numba  # noqa: F401
     except Exception:  # numba raises more than ImportError when numpy or llvmlite do not fit it

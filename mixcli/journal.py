@@ -75,6 +75,10 @@ class Journal:
         self.close()
 
 
+def journal_of(part: Path) -> Path:
+    return part.with_name(part.name + ".journal")
+
+
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         return json.loads(line)

@@ -13,7 +13,7 @@ from mixcli.errors import MixError, UsageError
 from mixcli.fields import Digest
 from mixcli.formats.h5 import H5Sink
 from mixcli.job import check_out
-from mixcli.journal import Journal
+from mixcli.journal import Journal, journal_of
 from mixcli.manifest import differences
 from mixcli.report import Report
 
@@ -28,7 +28,7 @@ def merge(paths: list[Path], out: Path, overwrite: bool = False, report: Report 
     _check_family(shards)
     total = sum(s.rows for s in shards)
     sink = H5Sink(out, shards[0].fields, total)
-    with closing(Journal(sink.part.with_name(sink.part.name + ".journal"))) as lock, closing(sink):
+    with closing(Journal(journal_of(sink.part))) as lock, closing(sink):
         sink.create()
         try:
             report.begin(total, 0)

@@ -10,7 +10,7 @@ import numpy as np
 from mixcli.errors import UsageError
 from mixcli.fields import Digest, Field
 from mixcli.formats.h5 import H5Sink, MixedH5
-from mixcli.journal import Journal
+from mixcli.journal import Journal, journal_of
 from mixcli.manifest import differences
 from mixcli.plan import Plan, Window
 from mixcli.report import Report
@@ -24,6 +24,7 @@ class Output:
     def __init__(self, out: Path, fields: tuple[Field, ...], plan: Plan):
         self.out, self.fields, self.plan = out, fields, plan
         self.sink = H5Sink(out, fields, plan.rows)
+        self.journal_path = journal_of(self.sink.part)
         self.journal: Journal | None = None
 
     def finished(self, recipe: dict[str, Any], resume: bool, overwrite: bool) -> dict[str, Any] | None:
@@ -37,11 +38,13 @@ class Output:
         file.close()
         if other := differences(recipe, manifest["recipe"]):
             raise UsageError(f"--resume: {self.out} is of another job: {'; '.join(other)}; --overwrite replaces it")
+        if not self.sink.part.exists():
+            self.journal_path.unlink(missing_ok=True)  # of a run that was killed right after the rename
         return manifest
 
     def open(self, resume: bool, overwrite: bool) -> bool:
         """Take the journal's lock -> whether an earlier run is to be continued."""
-        self.journal = Journal(self.sink.part.with_name(self.sink.part.name + ".journal"))
+        self.journal = Journal(self.journal_path)
         self.journal.read()
         earlier = len(self.journal.records) if self.sink.part.exists() else 0
         if earlier and not (resume or overwrite):

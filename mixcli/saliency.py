@@ -35,7 +35,7 @@ def gradient(net: nn.Module, x: Tensor, label: Tensor | None = None) -> Saliency
     0..2 are the position; the norm is over those. ``label`` (B,) holds the classes that the cross-entropy is taken
     towards; None stands for the model's own prediction. Raises ``NonFinite``.
 
-    A network with a ``vjp`` uses that, with which no map on a CPU depends on its batch; a batch of one is fastest there.
+    A network with a ``vjp`` uses that: on a CPU no map then depends on its batch, and a batch of one is as fast as any.
     With logits 3·y₀ + 4·z₀ + 15·x₁ and 0, the norms are 5 and 15 times the same factor, whatever the class:
 
     >>> class Tiny(nn.Module):

@@ -105,6 +105,6 @@ def autograd_vjp(net: nn.Module, x: Tensor) -> tuple[Tensor, Pull]:
     Only what requires a gradient costs one: freeze the parameters first.
     """
     with torch.enable_grad():
-        x = x.detach().requires_grad_()
+        x = x.detach().clone().requires_grad_()
         logits = net(x)
     return logits.detach(), lambda g: torch.autograd.grad(logits, x, g)[0]

@@ -30,10 +30,11 @@ def per_cloud(vjp: Callable[..., tuple[Tensor, Pull]], *batch: Tensor) -> tuple[
     """``vjp`` of each cloud of a batch alone; ``batch`` is x (B, N, C) and what else there is for each cloud.
 
     On a CPU that is faster than a batch, whose buffers leave the cache, and no cloud's result depends on its batch.
+    Each is copied, since the bits of a matrix product may depend on where its factors lie.
     """
-    if batch[0].device.type != "cpu" or len(batch[0]) == 1:
+    if batch[0].device.type != "cpu":
         return vjp(*batch)
-    logits, pulls = zip(*map(vjp, *(part.split(1) for part in batch)), strict=True)
+    logits, pulls = zip(*map(vjp, *([row.clone() for row in part.split(1)] for part in batch)), strict=True)
     return torch.cat(logits), lambda g: torch.cat([pull(row) for pull, row in zip(pulls, g.split(1), strict=True)])
 
 
