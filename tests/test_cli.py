@@ -191,9 +191,8 @@ def test_dry_run_writes_nothing(tiny):
 
 
 def start(*arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "mixcli", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-m", "mixcli", *map(str, arguments)], **pipes)
 
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
