@@ -78,7 +78,7 @@ def _checked(cloud: np.ndarray) -> np.ndarray:
 
 
 def _coincident(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
-    """φ at cost zero where b is a in some order, else None: (n,3), (n,3) -> (n,) i64. The identity if b equals a.
+    """φ at cost zero where b is a in some order (the identity if in the same), else None. -> (n,) i64
 
     Not left to the auction, which is right only to a unit: a self-pair must give back the cloud itself.
     """
@@ -105,9 +105,10 @@ def _by_auction(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _auction(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
     """(n,3), (n,3) f32 -> (n,) i64 (None: given up) and the prices of b's points (n,) f64, as distances.
 
-    The gap to the optimum: float32 distances are right to 4.5·2⁻²⁴ of themselves, which counts twice; rounding
-    down to a unit and the last ε cost a unit each per point; a unit is 2⁻²⁶ of a box diagonal that is at most √3
-    diameters. Together 0.54·1e-6 of the optimum and 0.44·n·2⁻²³ diameters, less than the larger of the bounds.
+    The gap to the optimum: float32 distances are right to 4.5·2⁻²⁴ of themselves, which counts twice;
+    rounding down to a unit and the last ε cost a unit each per point; a unit is 2⁻²⁶ of a box diagonal that
+    is at most √3 diameters. Together 0.54·1e-6 of the optimum and 0.44·n·2⁻²³ diameters, less than the larger
+    of the bounds.
     """
     n, exponent, diagonal = len(a), *_box(a, b)
     order = _curve_order(b)
@@ -129,7 +130,7 @@ def _auction(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray | None, np.ndarra
 
 
 def _box(a: np.ndarray, b: np.ndarray) -> tuple[int, float]:
-    """The e for which 2⁻ᵉ scales the longest side of the box around both to 1/2 to 1, and its diagonal then."""
+    """e such that 2⁻ᵉ scales the longest side of the box around both to 1/2..1, and its diagonal then."""
     side = np.maximum(a.max(0), b.max(0)).astype(np.float64) - np.minimum(a.min(0), b.min(0))
     exponent = int(np.frexp(side.max())[1])
     return exponent, float(np.linalg.norm(np.ldexp(side, -exponent)))
@@ -162,7 +163,7 @@ def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _finish(cost: np.ndarray, price: np.ndarray) -> np.ndarray:
-    """(n,n), (n,) -> (n,) i64, exact: scipy on reduced costs. Prices leave the optimum, good ones save time."""
+    """(n,n), (n,) -> (n,) i64, exact: scipy on reduced costs. No price moves it, good ones save time."""
     from scipy.optimize import linear_sum_assignment
 
     reduced = cost + price
@@ -210,11 +211,11 @@ class Certificate:
 def certify(
     a: np.ndarray, b: np.ndarray, phi: np.ndarray, price: np.ndarray | None = None, tolerance: float = 1e-9
 ) -> Certificate:
-    """(n,3), (n,3), (n,) i64 -> the proof, made from φ alone, to a gap of `tolerance` times the cost if it can.
+    """(n,3), (n,3), (n,) i64 -> the proof, made from φ alone; it stops at a gap of `tolerance` of the cost.
 
-    For any prices p, Σᵢ minⱼ(cᵢⱼ + pⱼ) − Σp is a lower bound. φ is optimal when some p makes φ(i) the least of
-    every row i: p is found as shortest paths (Bellman–Ford), each round lowering the price of φ(i) to what row i
-    accepts. `price` (n,) f64 is where to start: any will do, good ones save rounds.
+    For any prices p, Σᵢ minⱼ(cᵢⱼ + pⱼ) − Σp is a lower bound. φ is optimal when some p makes φ(i) the least
+    of every row i: p is found as shortest paths (Bellman–Ford), each round lowering the price of φ(i) to what
+    row i accepts. `price` (n,) f64 is where to start: any will do, good ones save rounds.
     """
     a, b, phi = _checked(a), _checked(b), np.asarray(phi)
     if not np.array_equal(np.sort(phi), np.arange(len(a))):

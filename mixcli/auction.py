@@ -1,13 +1,14 @@
 """ε-scaling auction for the assignment problem, in fixed point: the compiled loops behind `assignment`.
 
-Every row bids for the column where cost + price is least, raising that price by its lead over the second least
-and by ε; the row it displaces bids next (Bertsekas 1988, Gauss–Seidel form). Integers because a minimum over
-int32 vectorises, is exact, and gives the same answer on every machine.
+Every row bids for the column where cost + price is least, raising that price by its lead over the second
+least and by ε; the row it displaces bids next (Bertsekas 1988, Gauss–Seidel form). Integers because a minimum
+over int32 vectorises, is exact, and gives the same answer on every machine.
 
-A bid needs the least and the second least of cost + price over a whole row, yet reads little of it: prices only
-rise, so the least of a block of columns, as last seen by this row, bounds it from below ever after, and a block
-is read again only when its bound is under the second least found so far. Columns sorted along a space-filling
-curve make this bite. Indices are unsigned, so that no check for negative ones hinders vectorisation.
+A bid needs the least and the second least of cost + price over a whole row, yet reads little of it: prices
+only rise, so the least of a block of columns, as last seen by this row, bounds it from below ever after, and
+a block is read again only when its bound is under the second least found so far. Columns sorted along a
+space-filling curve make this bite. Indices are unsigned, so that no check for negative ones hinders
+vectorisation.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ def fill_costs(a, b, scale, cost, low):
 def run(cost, low, price, owner, hint, epsilon, budget):
     """Auction off n columns to n ≥ 2 rows. True once done, False when a price or the bids passed their limit.
 
-    cost (n,m) i32, low (n,m/BLOCK) i32 in and out, price (m,) i32 in (zeros) and out, owner (m,) i32 out: the row
-    that holds each column, or -1, hint (n,) u32 in (zeros) and out: the block to look at first, epsilon () i32,
-    budget () i64: bids. Once done, cost + price of each row's column is within one unit of the row's least, so
-    the sum of the costs is within n units of the optimum. The prices are dual feasible in any case.
+    cost (n,m) i32, low (n,m/BLOCK) i32 in and out, price (m,) i32 in (zeros) and out, owner (m,) i32 out: the
+    row that holds each column, or -1, hint (n,) u32 in (zeros) and out: the block to look at first, epsilon
+    () i32, budget () i64: bids. Once done, cost + price of each row's column is within one unit of the row's
+    least, so the sum of the costs is within n units of the optimum. The prices are dual feasible in any case.
     """
     width = np.uint64(BLOCK)
     while True:

@@ -362,3 +362,28 @@ def verify(
     console.note(f"{path}: {len(found['faults'])} faults; checked: {', '.join(found['checks'])}")
     if found["faults"]:
         raise click.exceptions.Exit(5)
+
+
+@main.command()
+@click.argument("path", type=click.Path())
+@click.option("-o", "--out", required=True, type=click.Path(), help="The picture to write, .png.")
+@click.option("-n", "count", type=click.IntRange(1, 200), default=12, show_default=True, help="How many mixes.")
+@click.option("--up", **chosen("x", "y", "z", default="y", help="The axis that points up."))
+@click.option("--overwrite", is_flag=True, help="Replace an existing picture.")
+@add(VERBOSITY)
+def view(path: str, out: str, count: int, up: str, overwrite: bool, **verbosity: Any) -> None:
+    """Draw mixes of a dataset beside their parents, without a display: A orange, B blue.
+
+    \b
+    Example:
+      mixcli view mixed.h5 -o sheet.png
+    """
+    _verbosity(verbosity)
+    if Path(out).suffix.lower() != ".png":
+        raise UsageError(f"-o {out}: must end in .png")
+    if Path(out).exists() and not overwrite:
+        raise UsageError(f"{out} exists; --overwrite replaces it")
+    from mixcli.sheet import sheet
+
+    sheet(Path(path), count, up=up).save(out)
+    click.echo(out)

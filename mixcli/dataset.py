@@ -82,3 +82,14 @@ class Dataset:
 
     def close(self) -> None:
         self.file.close()
+
+
+def spread(rows: int, count: int | None) -> np.ndarray:
+    """Evenly spread rows, the first and the last among them -> (count,) i64.
+
+    >>> spread(101, 3).tolist()
+    [0, 50, 100]
+    """
+    if count is None or count >= rows:
+        return np.arange(rows)
+    return np.unique(np.linspace(0, rows - 1, count).round().astype(np.int64))

@@ -70,10 +70,8 @@ class Reader:
         """Clouds of source indices (w,) -> (w,points,channels) f32; `bad` then knows which are unusable."""
         if self.kept is not None:
             return self.kept[samples]
-        order = np.argsort(samples)
-        clouds = np.empty((len(samples), self.points, self.channels), np.float32)
-        clouds[order] = self._decode(samples[order])
-        return clouds
+        wanted, place = np.unique(samples, return_inverse=True)
+        return self._decode(wanted)[place]
 
     def error(self, sample: int) -> BadSample:
         path, index = self.source.address(sample)

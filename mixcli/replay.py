@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mixcli.dataset import Dataset
+from mixcli.dataset import Dataset, spread
 from mixcli.engine import Engine
 from mixcli.errors import MixError
 from mixcli.formats.sources import Source
@@ -63,17 +63,6 @@ def job_of(dataset: Dataset, sources: list[Path], ckpt: str | None, trust: bool)
         device="cpu" if recipe["device"] == "cpu" else "auto",
         **{name: recipe[name] for name in names},
     )
-
-
-def spread(rows: int, count: int | None) -> np.ndarray:
-    """Evenly spread rows, the first and the last among them -> (count,) i64.
-
-    >>> spread(101, 3).tolist()
-    [0, 50, 100]
-    """
-    if count is None or count >= rows:
-        return np.arange(rows)
-    return np.unique(np.linspace(0, rows - 1, count).round().astype(np.int64))
 
 
 def _batch(dataset: Dataset) -> int:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import kernels
+from . import grouping, kernels
 from .fold import Affine, Folded, Pull, autograd_vjp, chain, chain_back, fold, leaky_back
 from .layout import Shape, layout
 
@@ -41,10 +41,10 @@ class SetAbstraction(nn.Module):
         """Points (B, N, 3) with features (B, N, D) -> centres (B, S, 3) with features (B, S, D')."""
         if not self.centres:
             return xyz[:, :0], self._pool(0, torch.cat([xyz, features], 2)[:, None])
-        centres = rows(xyz, kernels.farthest_points(xyz, self.centres, start))
+        centres = rows(xyz, grouping.farthest_points(xyz, self.centres, start))
         parts = []
         for i, (radius, most) in enumerate(self.balls):
-            idx = kernels.ball_query(xyz, centres, radius, most)  # (B, S, K)
+            idx = grouping.ball_query(xyz, centres, radius, most)  # (B, S, K)
             near = [rows(xyz, idx) - centres[:, :, None]] + ([] if features is None else [rows(features, idx)])
             parts.append(self._pool(i, torch.cat(near if self.positions_first else near[::-1], 3)))
         return centres, torch.cat(parts, 2)
@@ -172,11 +172,11 @@ def level_vjp(
     level: SetAbstraction, branches: list[Branch], xyz: Tensor, features: Tensor | None, start: Tensor
 ) -> tuple[Tensor, Tensor, TwoPull]:
     """One sampled level on one cloud: xyz (N, 3), features (N, D) -> centres (S, 3), features (S, D'), transpose."""
-    picked = kernels.farthest_points(xyz[None], level.centres, start[None])[0]  # (S,)
+    picked = grouping.farthest_points(xyz[None], level.centres, start[None])[0]  # (S,)
     centres = xyz[picked]
     outs, pulls = [], []
     for weights, (radius, most) in zip(branches, level.balls, strict=True):
-        out, pull = ball_vjp(weights, xyz, features, centres, kernels.ball_pairs(xyz, centres, radius, most))
+        out, pull = ball_vjp(weights, xyz, features, centres, grouping.ball_pairs(xyz, centres, radius, most))
         outs.append(out)
         pulls.append(pull)
 
@@ -184,13 +184,13 @@ def level_vjp(
         """Gradients of centres (S, 3) and features (S, D') -> of xyz (N, 3) and features (N, D)."""
         parts = [pull(part) for pull, part in zip(pulls, g.split([out.shape[1] for out in outs], 1), strict=True)]
         g_xyz, g_near, g_features = (None if p[0] is None else sum(p) for p in zip(*parts, strict=True))
-        return g_xyz + kernels.add_rows(g_centres + g_near, picked, len(xyz)), g_features
+        return g_xyz + grouping.add_rows(g_centres + g_near, picked, len(xyz)), g_features
 
     return centres, torch.cat(outs, 1), pull_all
 
 
 def ball_vjp(
-    weights: Branch, xyz: Tensor, features: Tensor | None, centres: Tensor, pairs: kernels.Pairs
+    weights: Branch, xyz: Tensor, features: Tensor | None, centres: Tensor, pairs: grouping.Pairs
 ) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, Tensor, Tensor | None]]]:
     """One ball size on one cloud -> features (S, D') and their transpose to (xyz, centres, features).
 
@@ -201,13 +201,13 @@ def ball_vjp(
         per_point += features @ weights.features.T
     first = per_point[pairs.point].sub_((centres @ weights.positions.T)[pairs.centre]).relu_()  # (P, C)
     h, outputs = chain(weights.middle, first)
-    top, arg = kernels.segment_max(F.linear(h, *weights.last), pairs.offsets)  # (S, D')
+    top, arg = grouping.segment_max(F.linear(h, *weights.last), pairs.offsets)  # (S, D')
 
     def pull(g: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         g = kernels.edge_scatter(leaky_back(g, top, 0)[None], arg[None], len(pairs.point))[0]  # (P, D')
         g = leaky_back(chain_back(weights.middle, outputs, g @ weights.last.weight), first, 0)
-        at_point = kernels.add_rows(g, pairs.point, len(xyz))
-        at_centre = kernels.add_rows(g, pairs.centre, len(centres))
+        at_point = grouping.add_rows(g, pairs.point, len(xyz))
+        at_centre = grouping.add_rows(g, pairs.centre, len(centres))
         g_features = None if features is None else at_point @ weights.features
         return at_point @ weights.positions, -(at_centre @ weights.positions), g_features
 
