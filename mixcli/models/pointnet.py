@@ -56,6 +56,7 @@ class Weights(NamedTuple):
     widest: Affine  # the last pointwise layer
     hidden: list[Affine]
     last: Affine
+    slope: float = 0.0  # below zero, of what follows the max: 0 for a ReLU, 1 for nothing
 
 
 def critical_vjp(weights: Weights, x: Tensor) -> tuple[Tensor, Pull]:
@@ -66,11 +67,11 @@ def critical_vjp(weights: Weights, x: Tensor) -> tuple[Tensor, Pull]:
     h, outputs = chain(weights.points, x)
     top, first = kernels.point_max(h @ weights.widest.weight.T)  # (B, E): the bias and the ReLU keep the order
     top += weights.widest.bias
-    z, hidden = chain(weights.hidden, F.relu(top))
+    z, hidden = chain(weights.hidden, F.leaky_relu(top, weights.slope))
 
     def pull(g: Tensor) -> Tensor:
         g = chain_back(weights.hidden, hidden, g @ weights.last.weight)
-        g = leaky_back(g, top, 0)
+        g = leaky_back(g, top, weights.slope)
         rows = first + torch.arange(len(x), device=x.device)[:, None] * x.shape[1]  # (B, E) into (B·N,)
         critical, where = rows.unique(return_inverse=True)
         spread = g.new_zeros(len(critical), g.shape[1])
