@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     print(f"{options.clouds} clouds of 1024 points, {options.workers} workers, seconds: medians of {options.repeats}")
-    print("net            saliency assign  k=1   k=4   k=10  k10/sal (k10-sal)/assign  plain plain/k1  MB  9,840 clouds")
+    print("net           saliency assign   k=1   k=4  k=10  k10/sal (k10-sal)/assign  plain plain/k1  MB 9,840 clouds")
     for r in rows(options.repeats, options.clouds, options.plain_clouds, options.workers):
         print(
             f"{r['net']:<14} {r['saliency']:7.1f} {r['assignment']:6.2f} {r['k1']:5.1f} {r['k4']:5.1f} {r['k10']:5.1f}"

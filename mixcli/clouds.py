@@ -40,38 +40,53 @@ def unit_sphere(clouds: np.ndarray) -> np.ndarray:
 
 
 def farthest(points: np.ndarray, count: int, start: int) -> np.ndarray:
-    """Farthest-point sampling: each next point is the farthest from those taken. (P,3) f32 -> (count,) i64.
+    """Farthest-point sampling: each next point is the farthest from those taken. (P,3) -> (count,) i64.
+
+    Of equally far points the lowest index wins.
 
     >>> farthest(np.array([[0, 0, 0], [1, 0, 0], [5, 0, 0]], np.float32), 3, 0).tolist()
     [0, 2, 1]
     """
-    return (_farthest_compiled if have_numba() else _farthest_numpy)(points, count, start)
+    picked, sample = np.empty(count, np.int64), _farthest if have_numba() else _farthest_numpy
+    sample(np.ascontiguousarray(points.T), start, picked)
+    return picked
+
+
+def _farthest_numpy(xyz, here, picked):  # (3, N) -> (count,)
+    away = np.full(xyz.shape[1], np.inf, xyz.dtype)
+    for i in range(len(picked)):
+        picked[i] = here
+        x, y, z = xyz - xyz[:, here, None]
+        away = np.minimum(away, x * x + y * y + z * z)
+        here = away.argmax()
 
 
 @njit()
-def _farthest_compiled(points, count, start):
-    taken = np.empty(count, np.int64)
-    gap = np.full(len(points), np.inf, np.float32)
-    at = start
-    for i in range(count):
-        taken[i] = at
-        x, y, z = points[at]
-        best = np.float32(-1.0)
-        for j in range(len(points)):
-            d = (points[j, 0] - x) ** 2 + (points[j, 1] - y) ** 2 + (points[j, 2] - z) ** 2
-            gap[j] = min(gap[j], d)
-            if gap[j] > best:
-                best, at = gap[j], j
-    return taken
-
-
-def _farthest_numpy(points, count, start):
-    taken = np.empty(count, np.int64)
-    gap = np.full(len(points), np.inf, np.float32)
-    at = start
-    for i in range(count):
-        taken[i] = at
-        dx, dy, dz = (points - points[at]).T
-        gap = np.minimum(gap, dx * dx + dy * dy + dz * dz)
-        at = gap.argmax()
-    return taken
+def _farthest(xyz, here, picked):  # (3, N) -> (count,)
+    x, y, z = xyz[0], xyz[1], xyz[2]
+    lanes, points = 16, len(x)
+    away = np.full(points, np.inf, xyz.dtype)
+    most, who = np.empty(lanes, xyz.dtype), np.empty(lanes, np.int32)
+    for i in range(len(picked)):
+        picked[i] = here
+        cx, cy, cz = x[here], y[here], z[here]
+        for j in range(points):
+            dx, dy, dz = x[j] - cx, y[j] - cy, z[j] - cz
+            d = dx * dx + dy * dy + dz * dz
+            away[j] = d if d < away[j] else away[j]
+        most[:] = -1
+        who[:] = 0
+        whole = points - points % lanes
+        for j in range(0, whole, lanes):  # one running maximum a lane, which vectorises
+            part = away[j : j + lanes]
+            for m in range(lanes):
+                larger = part[m] > most[m]
+                most[m] = part[m] if larger else most[m]
+                who[m] = j + m if larger else who[m]
+        here, d = who[0], most[0]
+        for m in range(1, lanes):
+            if most[m] > d or (most[m] == d and who[m] < here):
+                here, d = who[m], most[m]
+        for j in range(whole, points):
+            if away[j] > d:
+                here, d = j, away[j]

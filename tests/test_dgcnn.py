@@ -9,8 +9,9 @@ from torch import nn
 
 from mixcli.errors import UsageError
 from mixcli.jit import have_numba
-from mixcli.models import built_in, dgcnn, kernels
+from mixcli.models import dgcnn, kernels
 from mixcli.models.dgcnn import DGCNN
+from mixcli.models.registry import built_in
 
 
 def warmed(net):

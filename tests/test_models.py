@@ -15,7 +15,7 @@ from torch import nn
 
 from mixcli import models
 from mixcli.errors import CheckpointError, UsageError
-from mixcli.models import checkpoint
+from mixcli.models import checkpoint, registry
 from mixcli.models.dgcnn import DGCNN
 
 CLOUDS = torch.randn(5, 32, 3, generator=torch.Generator().manual_seed(1))
@@ -415,10 +415,10 @@ def test_networks_of_installed_packages(tmp_path, monkeypatch):
     (tmp_path / "mixcli_plugged.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(tmp_path)
     entries = [
-        EntryPoint(name, f"mixcli_plugged:{value}", models.GROUP)
+        EntryPoint(name, f"mixcli_plugged:{value}", registry.GROUP)
         for name, value in (("plugged", "LAYOUT"), ("made", "Net"), ("gone", "Gone"))
     ]
-    monkeypatch.setattr(models.metadata, "entry_points", lambda group: entries)
+    monkeypatch.setattr(registry.metadata, "entry_points", lambda group: entries)
     torch.save({"only.weight": torch.ones(2, 3), "only.bias": torch.zeros(2)}, tmp_path / "m.pt")
     assert models.load(tmp_path / "m.pt", "plugged:scale=2").options == {"scale": 2}
     found = models.load(tmp_path / "m.pt", "made")

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..clouds import farthest
 from ..jit import njit
 from . import kernels
 
@@ -21,7 +22,7 @@ def farthest_points(xyz: Tensor, count: int, start: Tensor) -> Tensor:
     picked = torch.empty(len(xyz), count, dtype=torch.int64, device=xyz.device)
     if kernels.native(xyz):
         for b in range(len(xyz)):
-            _farthest(xyz[b].T.contiguous().numpy(), int(start[b]), picked[b].numpy())
+            picked[b] = torch.from_numpy(farthest(xyz[b].numpy(), count, int(start[b])))
         return picked
     batch, here = torch.arange(len(xyz), device=xyz.device), start.long()
     away = torch.full(xyz.shape[:2], torch.inf, dtype=xyz.dtype, device=xyz.device)
@@ -30,37 +31,6 @@ def farthest_points(xyz: Tensor, count: int, start: Tensor) -> Tensor:
         away = torch.minimum(away, (xyz - xyz[batch, here][:, None]).square().sum(-1))
         here = away.argmax(1)
     return picked
-
-
-@njit()
-def _farthest(xyz, here, picked):  # (3, N) -> (count,)
-    x, y, z = xyz[0], xyz[1], xyz[2]
-    lanes, points = 16, len(x)
-    away = np.full(points, np.inf, xyz.dtype)
-    most, who = np.empty(lanes, xyz.dtype), np.empty(lanes, np.int32)
-    for i in range(len(picked)):
-        picked[i] = here
-        cx, cy, cz = x[here], y[here], z[here]
-        for j in range(points):
-            dx, dy, dz = x[j] - cx, y[j] - cy, z[j] - cz
-            d = dx * dx + dy * dy + dz * dz
-            away[j] = d if d < away[j] else away[j]
-        most[:] = -1
-        who[:] = 0
-        whole = points - points % lanes
-        for j in range(0, whole, lanes):  # one running maximum a lane, which vectorises
-            part = away[j : j + lanes]
-            for m in range(lanes):
-                larger = part[m] > most[m]
-                most[m] = part[m] if larger else most[m]
-                who[m] = j + m if larger else who[m]
-        here, d = who[0], most[0]
-        for m in range(1, lanes):
-            if most[m] > d or (most[m] == d and who[m] < here):
-                here, d = who[m], most[m]
-        for j in range(whole, points):
-            if away[j] > d:
-                here, d = j, away[j]
 
 
 def ball_query(xyz: Tensor, centres: Tensor, radius: float, most: int) -> Tensor:

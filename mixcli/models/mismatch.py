@@ -1,0 +1,47 @@
+"""What to say of weights that fit no network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import CheckpointError
+from .registry import layouts
+
+if TYPE_CHECKING:
+    from .checkpoint import Shapes
+    from .layout import Layout
+
+
+class _Guess(dict):
+    """Shapes in which a missing key has one too, so that a network can be built and compared."""
+
+    def __missing__(self, key: str) -> tuple[int, ...]:
+        return (1, 1, 1, 1)
+
+
+def mismatch(model: Layout | None, have: Shapes) -> str:
+    from .checkpoint import difference
+
+    models = [model] if model else layouts()
+    expected = {layout.name: _expected(layout, have) for layout in models}
+    likeness = {name: len(want.keys() & have) / len(want.keys() | have) for name, want in expected.items()}
+    nearest = max(likeness, key=likeness.get)
+    if model or likeness[nearest] >= 0.5:
+        kind = "is not quite a" if likeness[nearest] >= 0.5 else "is no"
+        return f"{kind} {nearest}: {difference(expected[nearest], have) or 'its shapes do not fit together'}"
+    keys = ", ".join(list(have)[:5]) + (", ..." if len(have) > 5 else "")
+    return f"is none of the networks that mixcli knows ({', '.join(expected)}); its keys are {keys}"
+
+
+def _expected(layout: Layout, have: Shapes) -> Shapes:
+    """The keys and shapes of this network at the sizes that the given ones show; none if there are none."""
+    import torch
+
+    from .checkpoint import shapes
+    from .pickles import wording
+
+    try:
+        with wording(layout.name, "has no such sizes"), torch.device("meta"):
+            return shapes(layout.build(_Guess(have)).state_dict())
+    except CheckpointError:
+        return {}

@@ -1,0 +1,76 @@
+"""The `--model` argument: the name of a network, or a function of a file, and options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import UsageError
+
+FACTORY = "path/to/file.py:factory"
+
+@dataclass(frozen=True)
+class Spec:
+    """A parsed ``--model``: the name of a network, or a function in a file; options are still text."""
+
+    name: str | None = None
+    file: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse(spec: str | None) -> Spec:
+    """Take a ``--model`` apart.
+
+    >>> parse("dgcnn:k=40")
+    Spec(name='dgcnn', file=None, options={'k': '40'})
+    >>> parse("nets/mine.py:make")
+    Spec(name='make', file='nets/mine.py', options={})
+    """
+    if spec is None:
+        return Spec()
+    stem, in_file, rest = spec.rpartition(".py:")
+    name, _, text = rest.partition(":")
+    if not name or name.endswith(".py") or (in_file and not stem):
+        raise UsageError(f"--model {spec}: name a network, or a function of a file as in {FACTORY}")
+    pairs = [item.partition("=") for item in text.split(",") if item]
+    for key, _, value in pairs:
+        if not (key and value):
+            raise UsageError(f"--model {spec}: {key!r} is not key=value, as in dgcnn:k=40")
+    options = {key.strip(): value.strip() for key, _, value in pairs}
+    return Spec(name, stem + ".py" if in_file else None, options)
+
+
+def resolved(wanted: Spec, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a network: its defaults, and over them what the user gave, of the same type."""
+    for key in wanted.options:
+        if key not in defaults:
+            legal = ", ".join(f"{name}={value}" for name, value in defaults.items()) or "none"
+            raise UsageError(
+                f"--model {wanted.name} has no option {key!r}; its options and defaults: {legal}"
+            )
+    return dict(defaults) | {key: _value(key, text, defaults[key]) for key, text in wanted.options.items()}
+
+
+def _value(key: str, text: str, default: Any) -> Any:
+    """``text`` in the type of ``default``; a whole number is at least 1, or 0 where 0 is the default."""
+    if isinstance(default, bool):
+        kind, sound = "true or false", text in ("true", "false")
+    elif isinstance(default, int):
+        least = min(1, default)
+        kind, sound = f"a whole number from {least}", text.isdecimal() and int(text) >= least
+    else:
+        return type(default)(text)
+    if not sound:
+        raise UsageError(f"--model: {key}={text} must be {kind}")
+    return text == "true" if isinstance(default, bool) else int(text)
+
+
+def program_options(wanted: Spec) -> dict[str, Any]:
+    from .programs import CHOICES, OPTIONS
+
+    options = resolved(wanted, OPTIONS)
+    for key, legal in CHOICES.items():
+        if options[key] not in legal:
+            raise UsageError(f"--model: {key}={options[key]} must be {' or '.join(map(str, legal))}")
+    return options

@@ -1,0 +1,106 @@
+"""The options of the commands, and the types of their values."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING
+from typing import Any
+
+import click
+
+
+class ShardType(click.ParamType):
+    """`i/n`."""
+
+    name = "i/n"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        part, _, parts = value.partition("/")
+        if not (part.isdigit() and parts.isdigit()):
+            self.fail(f"{value!r} is not i/n, as in 0/4", param, ctx)
+        return int(part), int(parts)
+
+
+class AutoInt(click.ParamType):
+    """`auto`, or a count."""
+
+    name = "auto|n"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
+        if value is None or value == "auto":
+            return None
+        if not str(value).isdigit() or int(value) < 1:
+            self.fail(f"{value!r} is neither auto nor a count of at least 1", param, ctx)
+        return int(value)
+
+
+def chosen(*values: str, default: str, help: str) -> dict[str, Any]:
+    return {"type": click.Choice(values), "default": default, "show_default": True, "help": help}
+
+
+def count(default: int | None, help: str, least: int = 1) -> dict[str, Any]:
+    return {"type": click.IntRange(least), "default": default, "show_default": default is not None, "help": help}
+
+
+def flag(help: str) -> dict[str, Any]:
+    return {"is_flag": True, "help": help}
+
+
+# Options of every mixing command, in the order of the help. The names are those of `Job`.
+OPTIONS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
+    (("--in", "sources"), {"multiple": True, "required": True, "metavar": "PATH",
+        "help": "ModelNet40-style .h5, a glob, a folder or a train_files.txt; may be repeated."}),
+    (("--ckpt",), {"type": click.Path(), "help": "Trained classifier: DGCNN, PointNet, PointNet++."}),
+    (("--out",), {"type": click.Path(), "required": True, "help": "The dataset to write, .h5."}),
+    (("-k", "k"), count(1, "Mixes of each pair.")),
+    (("--partners",), count(1, "Rounds of pairs: each gives every sample a new partner.")),
+    (("--pairing",), chosen("random", "different-class", "same-class", default="random", help="Who is paired.")),
+    (("--pairing-fallback",), {"type": click.Choice(["random"]), "help": "For samples without a legal partner."}),
+    (("--seed",), {"type": int, "default": 0, "show_default": True, "help": "Decides every draw."}),
+    (("--window",), count(1024, "Samples that are paired among each other; part of the result.", 2)),
+    (("--points",), count(1024, "Points of a cloud.")),
+    (("--subsample",), chosen("first", "random", "fps", default="first", help="How they are taken from more.")),
+    (("--normalize",), chosen("none", "unit-sphere", default="none", help="Coordinates, after subsampling.")),
+    (("--classes",), count(None, "Class count, where no shape_names.txt tells it.")),
+    (("--include-originals",), flag("Append the unmixed samples.")),
+    (("--no-point-weight", "point_weight"), {"is_flag": True, "flag_value": False, "default": True,
+        "help": "Leave out each point's own lambda."}),
+    (("--model",), {"metavar": "SPEC", "help": "What keys do not tell: dgcnn:k=40; or net.py:factory."}),
+    (("--trust-ckpt",), flag("Load checkpoints that are programs: they can do anything.")),
+    (("--saliency-target",), chosen("label", "predicted", default="label", help="The class of the loss.")),
+    (("--device",), {"default": "auto", "show_default": True, "metavar": "auto|cpu|cuda[:i]"}),
+    (("--batch-size",), {"type": AutoInt(), "default": "auto", "show_default": True,
+        "help": "Clouds in one model call; recorded, since it moves last bits."}),
+    (("--workers",), count(None, "Threads on the CPU; by default one a core.")),
+    (("--shard",), {"type": ShardType(), "default": "0/1", "help": "Part i of n, from 0/n; join with mixcli merge."}),
+    (("--on-error",), chosen("raise", "skip", default="raise", help="What a bad sample does.")),
+    (("--resume",), flag("Go on with an interrupted run.")),
+    (("--overwrite",), flag("Replace an existing output.")),
+    (("--dry-run",), flag("Print the plan and an estimate; write nothing.")),
+]  # fmt: skip
+
+VERBOSITY: list[tuple[tuple[str, ...], dict[str, Any]]] = [
+    (("-q", "--quiet"), flag("No progress, no notes.")),
+    (("-v", "--verbose"), flag("Show where an error came from.")),
+]
+
+
+def add(options: list[tuple[tuple[str, ...], dict[str, Any]]]) -> Any:
+    """Decorate a command with a list of options."""
+
+    def decorate(command: Any) -> Any:
+        for names, settings in reversed(options):
+            command = click.option(*names, **settings)(command)
+        return command
+
+    return decorate
+
+
+def method_option(f: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+    flag_name = "--" + f.name.replace("_", "-")
+    if isinstance(f.default, bool):
+        return (flag_name, f.name), flag(f.metadata["help"])
+    choices = f.metadata["choices"]
+    kind = click.Choice(choices) if choices else type(f.default) if f.default is not MISSING else str
+    return (flag_name, f.name), {"type": kind, "default": f.default, "show_default": True, "help": f.metadata["help"]}
