@@ -20,7 +20,7 @@ def estimate(job: Job, report: Report) -> dict[str, Any]:
     check_out(job.out)
     setup = Setup(job, report)
     check_out(job.out, setup.source.paths)
-    setup.check_pairs()
+    setup.plan.check()
     plan, shape = setup.plan, (job.points, setup.reader.channels)
     told = {
         "method": setup.traits.name,

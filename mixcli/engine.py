@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,9 +53,11 @@ class Engine:
         self.net = model.net.to(self.device) if model else None
         self.pool = ThreadPoolExecutor(self.workers, initializer=_one_thread)
         self.feeder = self.pool
+        self.settings = ExitStack()
+        self.settings.callback(torch.set_num_threads, torch.get_num_threads())
         _one_thread()
         if self.device.type == "cuda":
-            _deterministic()
+            _deterministic(self.settings)
             self.feeder = ThreadPoolExecutor(1)
         if self.traits.assignment:
             self.pool.submit(assignment.warm)
@@ -62,6 +65,7 @@ class Engine:
     def close(self) -> None:
         for pool in (self.feeder, self.pool):
             pool.shutdown(wait=True, cancel_futures=True)
+        self.settings.close()
 
     @property
     def solver(self) -> str | None:
@@ -180,10 +184,12 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _deterministic() -> None:
+def _deterministic(undo: ExitStack) -> None:
     """Same device, same batch, same bits; TF32 stays off, since it changes which points are drawn."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    undo.callback(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled())
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    for owner, name in ((cudnn, "benchmark"), (cudnn, "allow_tf32"), (matmul, "allow_tf32")):
+        undo.callback(setattr, owner, name, getattr(owner, name))
+        setattr(owner, name, False)

@@ -112,6 +112,16 @@ class Plan:
         """Rows of the window's own samples, which follow all mixes in source order -> (w,) i64."""
         return self.mixes + np.searchsorted(self._original_order, window.samples)
 
+    def check(self) -> None:
+        """Every window's pairs exist, or UsageError: better known now than in the night."""
+        if self.pairing == "random":  # only the size of a window matters
+            for window in sorted(self.windows, key=len)[:1]:
+                self.pairs(window, self.partners - 1)
+            return
+        for window in self.windows:
+            for round_ in range(self.partners):
+                self.pairs(window, round_)
+
     def pairs(self, window: Window, round_: int) -> Pairs:
         """Partners of one round. Each round gives every sample a partner that it has not had before."""
         if self.pairing == "random":

@@ -52,7 +52,7 @@ def run(job: Job, report: Report) -> Result:
     check_out(job.out)
     setup = Setup(job, report)
     check_out(job.out, setup.source.paths)
-    setup.check_pairs()
+    setup.plan.check()
     output = Output(job.out, setup.fields, setup.plan)
     if manifest := output.finished(setup.recipe, job.resume, job.overwrite):
         report.note(f"{job.out} is finished already")

@@ -81,12 +81,6 @@ class Setup:
         device = choose_device(self.job.device).type
         return json.loads(json.dumps(manifest_.recipe(self.job, self.source_files, model, self.classes, device)))
 
-    def check_pairs(self) -> None:
-        """Every window's pairs exist: better known now than in the night."""
-        for window in self.plan.windows:
-            for round_ in range(self.job.partners):
-                self.plan.pairs(window, round_)
-
     def stand_ins(self, window: Window) -> np.ndarray:
         """Each position itself, or the next good one in the window, after it was read -> (w,) i64."""
         good = np.array([int(s) not in self.reader.bad for s in window.samples])

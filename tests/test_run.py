@@ -334,3 +334,13 @@ def test_a_full_disk_shows_at_once(tiny):
         assert not list(small.iterdir())
     finally:
         subprocess.run(["umount", small], check=True)
+
+
+def test_the_callers_torch_is_left_as_it_was(tiny):
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    tiny.mix("mixed.h5")
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)

@@ -75,7 +75,7 @@ class H5Sink:
         return arrays
 
     def sync(self) -> None:
-        os.fdatasync(self.descriptor)
+        getattr(os, "fdatasync", os.fsync)(self.descriptor)
 
     def seal(self, manifest: dict[str, Any], class_names: tuple[str, ...] | None) -> None:
         """Write the attributes, then rename: the final name never holds half a dataset."""
