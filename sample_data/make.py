@@ -52,7 +52,8 @@ def cloud(split: str, index: int, seed: int = SEED) -> np.ndarray:
     r = np.random.default_rng([seed, list(COUNTS).index(split), index])
     parts = SHAPES[NAMES[label_of(index)]](r)
     triangles = np.concatenate([jitter(part, r) for part in parts]) * np.exp(r.normal(0, STRETCH, 3))
-    pose = turn("y", r.uniform(-YAW, YAW)) @ turn("x", r.uniform(-TILT, TILT)) @ turn("z", r.uniform(-TILT, TILT))
+    pose = turn("y", r.uniform(-YAW, YAW))
+    pose = pose @ turn("x", r.uniform(-TILT, TILT)) @ turn("z", r.uniform(-TILT, TILT))
     points = normalise(sample(triangles @ pose, POINTS, r))
     return normalise(points + r.normal(0, NOISE, points.shape))
 

@@ -1,9 +1,9 @@
 """Train a DGCNN on clouds in ModelNet40's layout: `python sample_data/train.py --data FOLDER --out dgcnn.pt`.
 
 The published recipe in miniature: stretch and shift augmentation, AdamW, cosine learning rate,
-cross-entropy with smoothing 0.2. Each step sees a random subset of each cloud's points: a small one for most of
-the time, since it is quick, and at the end as many as the test has, since the distance to the k-th neighbour, and
-with it the running BatchNorm statistics, depends on their number.
+cross-entropy with smoothing 0.2. Each step sees a random subset of each cloud's points: a small one for most
+of the time, since it is quick, and at the end as many as the test has, since the distance to the k-th
+neighbour, and with it the running BatchNorm statistics, depends on their number.
 """
 
 from __future__ import annotations
