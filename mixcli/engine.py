@@ -7,6 +7,7 @@ result depends on how many workers there are. On CUDA one thread feeds the devic
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -137,14 +138,33 @@ class Engine:
             a, b = work.clouds[work.a[round_, i]], work.clouds[work.b[round_, i]]
             work.phi[round_, i] = assignment.assign(a[:, :3], b[:, :3])
 
-    def mixes(self, work: Work, window: int, k: int, seed: int) -> Iterator[tuple[int, slice, list[Mixed]]]:
-        """Round, pairs, and the k mixes of each of these pairs, in the order of the rows."""
-        w = work.a.shape[1]
-        for round_ in range(len(work.a)):
+    def mixes(
+        self, work: Work, window: int, k: int, seed: int, idle: bool = False
+    ) -> Iterator[tuple[int, slice, list[Mixed]]]:
+        """Round, pairs, and the k mixes of each of these pairs, in the order of the rows.
+
+        Mixed here while the workers are on the next window; by the workers where they are `idle`.
+        """
+        ahead: deque[tuple[int, slice, Future]] = deque()
+        for round_, pairs, u in self._draws(work.a.shape, window, k, seed):
+            if not idle:
+                yield round_, pairs, self.mix_pairs(work, round_, pairs, u)
+                continue
+            ahead.append((round_, pairs, self.feeder.submit(self.mix_pairs, work, round_, pairs, u)))
+            if len(ahead) > self.workers:
+                yield _ready(ahead.popleft())
+        yield from map(_ready, ahead)
+
+    def _draws(
+        self, shape: tuple[int, int], window: int, k: int, seed: int
+    ) -> Iterator[tuple[int, slice, list[np.ndarray]]]:
+        """Round, a chunk of its pairs, and the uniforms of each pair's k mixes, k of (p,draws) f64."""
+        rounds, w = shape
+        for round_ in range(rounds):
             u = [uniforms(seed, "mix", np.arange(w), window, round_, j, self.traits.draws) for j in range(k)]
             for start in range(0, w, CHUNK):
                 pairs = slice(start, min(start + CHUNK, w))
-                yield round_, pairs, self.mix_pairs(work, round_, pairs, [v[pairs] for v in u])
+                yield round_, pairs, [v[pairs] for v in u]
 
     def mix_pairs(self, work: Work, round_: int, pairs: slice, u: list[np.ndarray]) -> list[Mixed]:
         """One mix of each pair for each (p, draws) f64 array of uniforms."""
@@ -158,6 +178,11 @@ class Engine:
     def _samples(self, work: Work, rows: np.ndarray) -> Samples:
         saliency = None if work.saliency is None else torch.from_numpy(work.saliency[rows]).to(self.device)
         return Samples(torch.from_numpy(work.clouds[rows][:, :, :3]).to(self.device), saliency)
+
+
+def _ready(item: tuple[int, slice, Future]) -> tuple[int, slice, list[Mixed]]:
+    round_, pairs, future = item
+    return round_, pairs, future.result()
 
 
 def usable_cores() -> int:

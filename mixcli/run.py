@@ -101,7 +101,7 @@ class Loop:
         for window in [*todo, None]:
             following = (window, self._start(window)) if window is not None else None
             if ahead:
-                self._finish(*ahead)
+                self._finish(*ahead, idle=following is None)
             ahead = following
         self._warn_if_poor()
 
@@ -109,11 +109,11 @@ class Loop:
         clouds = self.setup.reader.read(window.samples)
         return self.engine.start(clouds, self.setup.targets(window), *self.setup.parents(window))
 
-    def _finish(self, window: Window, work: Work) -> None:
+    def _finish(self, window: Window, work: Work, idle: bool) -> None:
         """Mix and write a window, then name it in the journal."""
         self._wait(window, work)
         digest, row = Digest(self.setup.fields), self.plan.first_row(window)
-        for round_, pairs, mixes in self.engine.mixes(work, window.index, self.job.k, self.job.seed):
+        for round_, pairs, mixes in self.engine.mixes(work, window.index, self.job.k, self.job.seed, idle):
             parent = np.stack([window.samples[side[round_, pairs]] for side in (work.a, work.b)], 1)
             arrays = mixed_rows(mixes, parent, self.source.labels, self.setup.classes, self.setup.fields)
             row += self._write(row, arrays, digest)

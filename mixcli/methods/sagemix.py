@@ -60,7 +60,7 @@ class SageMix:
             s_a, s_b = s_a.new_ones(s_a.shape), s_b.new_ones(s_b.shape)
         query_a = categorical(u_a, s_a)  # Eq. 4
         if self.query == "sagemix":
-            far = _distance(b.data.double(), _points(a.data.double(), query_a)) * s_b  # Eq. 5
+            far = _distance(b.data, _points(a.data, query_a)) * s_b  # Eq. 5
             s_b = far.where(far.sum(1, keepdim=True) > 0, s_b)
         return query_a, categorical(u_b, s_b)
 
@@ -69,14 +69,13 @@ class SageMix:
     ) -> Mixed:
         """Eq. 6 to 9 for given π (as its logit, (B,) f64) and query points (B,) i64 into each parent.
 
-        In float64 throughout: λ_i is a sigmoid of a difference that grows as 1/σ².
+        λ_i in float64: it is a sigmoid of a difference that grows as 1/σ².
         """
         import torch
 
-        x, y = a.double(), b.double()
-        matched = y.gather(1, phi[:, :, None].expand(-1, -1, 3))
-        d_a = _distance(x, _points(x, query_a))
-        d_b = _distance(matched, _points(y, query_b))
+        matched = b.gather(1, phi[:, :, None].expand(-1, -1, 3))
+        d_a = _distance(a, _points(a, query_a))
+        d_b = _distance(matched, _points(b, query_b))
         if self.as_published:
             pi = logit.sigmoid()[:, None]
             w_a = pi * (-0.5 * (d_a / self.sigma) ** 2).exp() + FLOOR
@@ -87,7 +86,7 @@ class SageMix:
             lam = ((d_b**2 - d_a**2) / (2 * self.sigma**2) + logit[:, None]).sigmoid()
         share = lam.mean(1)  # Eq. 8
         return Mixed(
-            data=matched.lerp(x, lam[:, :, None]).float(),  # Eq. 8
+            data=matched.lerp(a, lam.float()[:, :, None]),  # Eq. 8
             weight=torch.stack([share, 1 - share], 1),
             point_weight=lam.float(),
             draw=torch.stack([logit.sigmoid(), logit], 1),
@@ -101,11 +100,11 @@ def _points(cloud: Tensor, index: Tensor) -> Tensor:
 
 
 def _distance(cloud: Tensor, point: Tensor) -> Tensor:
-    """Euclidean distance of each point to one point. (B,N,3), (B,1,3) -> (B,N)."""
+    """Euclidean distance of each point to one point. (B,N,3), (B,1,3) f32 -> (B,N) f64."""
     import torch
 
     # By differences: the matrix-multiplication form cancels.
-    return torch.cdist(cloud, point, compute_mode="donot_use_mm_for_euclid_dist")[:, :, 0]
+    return torch.cdist(cloud.double(), point.double(), compute_mode="donot_use_mm_for_euclid_dist")[:, :, 0]
 
 
 METHOD = SageMix
