@@ -1,0 +1,66 @@
+"""The container: laid out in full, rows in place, one rename."""
+
+import os
+
+import h5py
+import numpy as np
+import pytest
+
+from mixcli.fields import Field
+from mixcli.formats.h5 import H5Sink, MixedH5, lay_out
+
+SPEC = (Field("data", (4, 3), "<f4"), Field("label", (), "<i8"), Field("draw", (0,), "<f4"))
+
+
+def rows(count, start=0):
+    return {
+        "data": np.arange(start * 12, (start + count) * 12, dtype="<f4").reshape(count, 4, 3),
+        "label": np.arange(start, start + count),
+        "draw": np.empty((count, 0), "<f4"),
+    }
+
+
+def test_rows_come_back_where_they_were_put(tmp_path):
+    sink = H5Sink(tmp_path / "a.h5", SPEC, 10)
+    sink.create()
+    for first, count in ((7, 3), (0, 2), (2, 5)):
+        sink.write(first, rows(count, first))
+    assert (sink.read(3, 4)["data"] == rows(4, 3)["data"]).all()
+    sink.sync()
+    assert not (tmp_path / "a.h5").exists()
+    sink.seal({"schema": "mixcli.manifest/1", "long": "x" * 200_000}, ("a", "b"))
+    assert os.listdir(tmp_path) == ["a.h5"]
+    file = MixedH5(tmp_path / "a.h5")
+    assert file.names == ["data", "label", "draw"] and file.class_names == ("a", "b")
+    assert len(file.manifest()["long"]) == 200_000, "attributes are not bound to 64 kB"
+    assert (file.read("data", 0, 10) == rows(10)["data"]).all()
+
+
+def test_the_part_is_a_readable_file_at_any_moment(tmp_path):
+    sink = H5Sink(tmp_path / "a.h5", SPEC, 10)
+    sink.create()
+    sink.write(4, rows(1, 4))
+    with h5py.File(tmp_path / "a.h5.part") as file:
+        assert (file["data"][4] == rows(1, 4)["data"][0]).all()
+    sink.close()
+
+
+def test_space_is_reserved(tmp_path):
+    lay_out(tmp_path / "a.h5", (Field("data", (1024, 3), "<f4"),), 100)
+    found = os.stat(tmp_path / "a.h5")
+    assert found.st_size >= 100 * 12288 and found.st_blocks * 512 >= 100 * 12288
+
+
+def test_no_rows(tmp_path):
+    sink = H5Sink(tmp_path / "a.h5", SPEC, 0)
+    sink.create()
+    sink.seal({"schema": "mixcli.manifest/1"}, None)
+    assert MixedH5(tmp_path / "a.h5").field("data").shape == (0, 4, 3)
+
+
+def test_a_wrong_row_is_a_bug_not_a_file(tmp_path):
+    sink = H5Sink(tmp_path / "a.h5", SPEC, 10)
+    sink.create()
+    with pytest.raises(AssertionError, match="label"):
+        sink.write(0, {**rows(2), "label": np.zeros(2, np.int32)})
+    sink.close()

@@ -1,0 +1,60 @@
+"""Pictures: the right colours in the right places, nearer points in front."""
+
+import numpy as np
+import pytest
+
+from mixcli.sheet import sheet
+from mixcli.splat import MIDDLE, A, B, draw, ramp, turn
+
+
+def colors(image):
+    """Pixels that are not background -> (n,3)."""
+    return image[(image < 250).any(2)]
+
+
+def test_ramp_ends_at_the_parents_colours():
+    ends = ramp(np.array([1.0, 0.0, 0.5]))
+    assert ends.tolist() == [list(A), list(B), list(MIDDLE)]
+
+
+def test_a_cloud_of_one_colour_is_drawn_in_shades_of_it():
+    cloud = np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32)
+    cloud /= np.linalg.norm(cloud, axis=1, keepdims=True)
+    image = draw(cloud, np.tile(np.array(A, np.uint8), (500, 1)), 120)
+    seen = colors(image).astype(float)
+    assert image.shape == (120, 120, 3) and 0.2 < len(seen) / 120**2 < 0.9
+    assert (seen[:, 0] > seen[:, 2]).all(), "orange everywhere"
+
+
+def test_the_nearer_point_hides_the_farther():
+    near, far = turn(np.array([[0, 0, 0.9], [0, 0, -0.9]], np.float32), "z").T[2]
+    eye = np.array([[0, 0, 1]]) @ np.linalg.inv(turn(np.eye(3, dtype=np.float32), "y")).T
+    cloud = np.concatenate([eye * 0.5, eye * -0.5]).astype(np.float32)
+    image = draw(cloud, np.array([A, B], np.uint8), 100)
+    seen = colors(image).astype(float)
+    assert (seen[:, 0] > seen[:, 2]).all(), (near, far)
+
+
+@pytest.mark.parametrize(("up", "axis"), [("x", 0), ("y", 1), ("z", 2)])
+def test_up(up, axis):
+    point = np.zeros((1, 3), np.float32)
+    point[0, axis] = 1
+    assert turn(point, up)[0, 1] > 0.9 and np.isclose(np.linalg.det(turn(np.eye(3, dtype=np.float32), up)), 1)
+
+
+def test_a_sheet_shows_both_parents_and_the_mix(tiny):
+    path = tiny.mix("mixed.h5").path
+    picture = np.asarray(sheet(path, count=4))
+    assert picture.shape[0] > 2 * 190 and picture.shape[1] > 6 * 190
+    tile = lambda slot: colors(picture[10:200, 10 + slot * 200 : 200 + slot * 200]).astype(float)  # noqa: E731
+    assert (tile(0)[:, 0] > tile(0)[:, 2]).mean() > 0.95, "A is orange"
+    assert (tile(1)[:, 0] < tile(1)[:, 2]).mean() > 0.95, "B is blue"
+    assert len(tile(2)) > 500
+
+
+def test_without_the_source_the_mix_stands_alone(tiny):
+    path = tiny.mix("mixed.h5").path
+    tiny.source.rename(tiny.folder / "gone.h5")
+    picture = np.asarray(sheet(path, count=1))
+    assert len(colors(picture[10:200, 10:200])) > 500
+    assert (picture[10:200, 220:400] == 255).all()
