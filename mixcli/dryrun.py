@@ -54,7 +54,7 @@ def _trial(job: Job, setup: Setup) -> dict[str, Any]:
             engine.wait(work, lambda _: None)
             saliency_and_assignment = time.monotonic() - began
             began = time.monotonic()
-            for _ in engine.mixes(work, 0, 1, job.seed):
+            for _ in engine.mixes(work, 0, 1, job.seed, lambda *_: None, True):
                 pass
             mixing = time.monotonic() - began
     finally:

@@ -139,21 +139,25 @@ class Engine:
             work.phi[round_, i] = assignment.assign(a[:, :3], b[:, :3])
 
     def mixes(
-        self, work: Work, window: int, k: int, seed: int, idle: bool = False
-    ) -> Iterator[tuple[int, slice, list[Mixed]]]:
-        """Round, pairs, and the k mixes of each of these pairs, in the order of the rows.
+        self, work: Work, window: int, k: int, seed: int, then: Callable[[int, slice, list[Mixed]], Any], idle: bool
+    ) -> Iterator[Any]:
+        """`then(round, pairs, mixes)` of each chunk of pairs and the k mixes of each, in the order of the rows.
 
-        Mixed here while the workers are on the next window; by the workers where they are `idle`.
+        Made here while the workers are on the next window; by the workers where they are `idle`.
         """
-        ahead: deque[tuple[int, slice, Future]] = deque()
-        for round_, pairs, u in self._draws(work.a.shape, window, k, seed):
+
+        def make(round_: int, pairs: slice, u: list[np.ndarray]) -> Any:
+            return then(round_, pairs, self.mix_pairs(work, round_, pairs, u))
+
+        ahead: deque[Future] = deque()
+        for chunk in self._draws(work.a.shape, window, k, seed):
             if not idle:
-                yield round_, pairs, self.mix_pairs(work, round_, pairs, u)
+                yield make(*chunk)
                 continue
-            ahead.append((round_, pairs, self.feeder.submit(self.mix_pairs, work, round_, pairs, u)))
+            ahead.append(self.feeder.submit(make, *chunk))
             if len(ahead) > self.workers:
-                yield _ready(ahead.popleft())
-        yield from map(_ready, ahead)
+                yield ahead.popleft().result()
+        yield from (future.result() for future in ahead)
 
     def _draws(
         self, shape: tuple[int, int], window: int, k: int, seed: int
@@ -178,11 +182,6 @@ class Engine:
     def _samples(self, work: Work, rows: np.ndarray) -> Samples:
         saliency = None if work.saliency is None else torch.from_numpy(work.saliency[rows]).to(self.device)
         return Samples(torch.from_numpy(work.clouds[rows][:, :, :3]).to(self.device), saliency)
-
-
-def _ready(item: tuple[int, slice, Future]) -> tuple[int, slice, list[Mixed]]:
-    round_, pairs, future = item
-    return round_, pairs, future.result()
 
 
 def usable_cores() -> int:

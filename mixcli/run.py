@@ -21,6 +21,7 @@ from mixcli.plan import Window
 from mixcli.report import Report
 from mixcli.rows import mixed_rows, original_rows
 from mixcli.saliency import NonFinite
+from mixcli.samples import Mixed
 from mixcli.setup import Setup
 
 
@@ -113,9 +114,12 @@ class Loop:
         """Mix and write a window, then name it in the journal."""
         self._wait(window, work)
         digest, row = Digest(self.setup.fields), self.plan.first_row(window)
-        for round_, pairs, mixes in self.engine.mixes(work, window.index, self.job.k, self.job.seed, idle):
+
+        def rows(round_: int, pairs: slice, mixes: list[Mixed]) -> dict[str, np.ndarray]:
             parent = np.stack([window.samples[side[round_, pairs]] for side in (work.a, work.b)], 1)
-            arrays = mixed_rows(mixes, parent, self.source.labels, self.setup.classes, self.setup.fields)
+            return mixed_rows(mixes, parent, self.source.labels, self.setup.classes, self.setup.fields)
+
+        for arrays in self.engine.mixes(work, window.index, self.job.k, self.job.seed, rows, idle):
             row += self._write(row, arrays, digest)
         if self.plan.originals:
             self._write_originals(window, work, digest)

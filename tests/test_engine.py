@@ -70,7 +70,7 @@ def test_only_parents_go_through_the_model():
 def test_mixes_are_the_same_whoever_makes_them():
     e = engine(100, 1, [])
     work = start(e, 150)
-    made = [list(e.mixes(work, 0, 2, 0, idle)) for idle in (False, True)]
+    made = [list(e.mixes(work, 0, 2, 0, lambda *chunk: chunk, idle)) for idle in (False, True)]
     for (r1, p1, m1), (r2, p2, m2) in zip(*made, strict=True):
         assert (r1, p1) == (r2, p2) and all(torch.equal(x.data, y.data) for x, y in zip(m1, m2, strict=True))
     e.close()

@@ -27,12 +27,11 @@ def test_a_cloud_of_one_colour_is_drawn_in_shades_of_it():
 
 
 def test_the_nearer_point_hides_the_farther():
-    near, far = turn(np.array([[0, 0, 0.9], [0, 0, -0.9]], np.float32), "z").T[2]
-    eye = np.array([[0, 0, 1]]) @ np.linalg.inv(turn(np.eye(3, dtype=np.float32), "y")).T
+    eye = np.array([[0, 0, 1]]) @ np.linalg.inv(turn(np.eye(3, dtype=np.float32), "y"))
     cloud = np.concatenate([eye * 0.5, eye * -0.5]).astype(np.float32)
     image = draw(cloud, np.array([A, B], np.uint8), 100)
     seen = colors(image).astype(float)
-    assert (seen[:, 0] > seen[:, 2]).all(), (near, far)
+    assert (seen[:, 0] > seen[:, 2]).all()
 
 
 @pytest.mark.parametrize(("up", "axis"), [("x", 0), ("y", 1), ("z", 2)])

@@ -70,8 +70,9 @@ class H5Sink:
         """Consecutive rows of every field, as written."""
         arrays = {}
         for f in self.fields:
-            raw = os.pread(self.descriptor, count * f.row_bytes, self.offsets[f.name] + first * f.row_bytes)
-            arrays[f.name] = np.frombuffer(raw, f.dtype)[: count * f.row_bytes].reshape(-1, *f.shape)
+            size = count * f.row_bytes
+            raw = os.pread(self.descriptor, size, self.offsets[f.name] + first * f.row_bytes)
+            arrays[f.name] = np.frombuffer(raw.ljust(size, b"\0"), f.dtype).reshape(count, *f.shape)
         return arrays
 
     def sync(self) -> None:
