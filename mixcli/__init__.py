@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["METHODS", "__version__", "mix", "verify"]
+__all__ = ["METHODS", "__version__", "mix", "verify", "view"]
 
-_HOMES = {"mix": ("mixcli.run", "mix"), "verify": ("mixcli.verification", "verify")}
+_HOMES = {"mix": ("mixcli.run", "mix"), "verify": ("mixcli.verification", "verify"), "view": ("mixcli.viewing", "view")}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
@@ -14,10 +13,11 @@ from typing import Any
 
 import click
 
-from mixcli import __version__
+from mixcli import __version__, commands
+from mixcli.console import Console, verbosity
 from mixcli.errors import MixError, UsageError
 from mixcli.methods import get, methods
-from mixcli.options import OPTIONS, VERBOSITY, add, chosen, method_option
+from mixcli.options import OPTIONS, VERBOSITY, add, method_option
 
 EXIT_CODES = """\b
 Exit codes: 0 done, 1 failed, 2 usage, 3 done but samples were skipped, 4 checkpoint, 5 verify found faults,
@@ -100,7 +100,7 @@ def method_command(name: str) -> click.Command:
 
 
 def _mix(cls: type, arguments: dict[str, Any]) -> None:
-    quiet, _ = _verbosity(arguments)
+    quiet, _ = verbosity(arguments)
     dry = arguments.pop("dry_run")
     own = {f.name: arguments.pop(f.name) for f in fields(cls)}
     from mixcli.job import Job
@@ -123,12 +123,6 @@ def _mix(cls: type, arguments: dict[str, Any]) -> None:
         raise click.exceptions.Exit(3)
 
 
-def _verbosity(arguments: dict[str, Any]) -> tuple[bool, bool]:
-    quiet, verbose = arguments.pop("quiet"), arguments.pop("verbose")
-    click.get_current_context().find_root().obj["verbose"] = verbose
-    return quiet, verbose
-
-
 def _summary(manifest: dict[str, Any]) -> str:
     told = [f"{manifest['rows']:,} rows from {manifest['samples']:,} samples in {manifest['seconds']:.1f} s"]
     ckpt = manifest["checkpoint"]
@@ -138,42 +132,6 @@ def _summary(manifest: dict[str, Any]) -> str:
         first = skipped[0]
         told.append(f"{len(skipped)} skipped (first: {first['path']}[{first['index']}]: {first['reason']})")
     return "; ".join(told)
-
-
-class Console:
-    """Progress and notes on stderr; a bar only on a terminal."""
-
-    def __init__(self, quiet: bool):
-        self.quiet, self.bar = quiet, None
-
-    def __enter__(self) -> Console:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
-
-    def report(self) -> Any:
-        from mixcli.report import Report
-
-        return Report(self.note, self.begin, self.progress)
-
-    def note(self, text: str) -> None:
-        if self.quiet:
-            return
-        if self.bar is not None:
-            self.bar.clear()
-        click.echo(text, err=True)
-
-    def begin(self, total: int, done: int) -> None:
-        from tqdm import tqdm
-
-        self.bar = tqdm(total=total, initial=done, unit="cloud", disable=self.quiet or None, smoothing=0.1)
-
-    def progress(self, clouds: int) -> None:
-        if self.bar is not None:
-            self.bar.update(clouds)
 
 
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"]})
@@ -188,105 +146,5 @@ def main() -> None:
     """
 
 
-@main.command()
-@click.argument("shards", nargs=-1, required=True, type=click.Path())
-@click.option("--out", required=True, type=click.Path(), help="The whole dataset, .h5.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing output.")
-@add(VERBOSITY)
-def merge(shards: tuple[str, ...], out: str, overwrite: bool, **verbosity: Any) -> None:
-    """Join all shards of a run into the dataset that one run would have made.
-
-    \b
-    Example:
-      mixcli merge mixed.0.h5 mixed.1.h5 mixed.2.h5 --out mixed.h5
-    """
-    quiet, _ = _verbosity(verbosity)
-    from mixcli.merge import merge as merge_
-
-    with Console(quiet) as console:
-        merge_([Path(p) for p in shards], Path(out), overwrite, console.report())
-    click.echo(out)
-
-
-@main.command()
-@click.argument("path", type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, schema mixcli.inspect/1.")
-@add(VERBOSITY)
-def inspect(path: str, as_json: bool, **verbosity: Any) -> None:
-    """Show what is in a mixed dataset and what made it.
-
-    \b
-    Example:
-      mixcli inspect mixed.h5
-    """
-    _verbosity(verbosity)
-    from mixcli.inspection import inspect as inspect_
-    from mixcli.inspection import render
-
-    found = inspect_(Path(path))
-    sys.stdout.reconfigure(errors="replace")  # a provenance string may hold what the terminal cannot show
-    click.echo(json.dumps(found) if as_json else render(found, _unicode()))
-
-
-def _unicode() -> bool:
-    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-
-
-@main.command()
-@click.argument("path", type=click.Path())
-@click.option("--replay", default="0", metavar="N|all", help="Make so many rows again from source and checkpoint.")
-@click.option("--source", multiple=True, metavar="PATH", help="Where the source is now, if it moved; may be repeated.")
-@click.option("--ckpt", type=click.Path(), help="Where the checkpoint is now, if it moved.")
-@click.option("--trust-ckpt", is_flag=True, help="Load a checkpoint that is a program.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, schema mixcli.verify/1.")
-@add(VERBOSITY)
-def verify(
-    path: str, replay: str, source: tuple[str, ...], ckpt: str | None, trust_ckpt: bool, as_json: bool, **verbosity: Any
-) -> None:
-    """Find every way in which a mixed dataset is not what its manifest says. Faults: one a line, exit code 5.
-
-    \b
-    Example:
-      mixcli verify mixed.h5 --replay 16
-    """
-    quiet, _ = _verbosity(verbosity)
-    if replay != "all" and not replay.isdigit():
-        raise click.UsageError(f"--replay {replay}: must be a count or all")
-    from mixcli.verification import verify as verify_
-
-    rows = None if replay == "all" else int(replay)
-    with Console(quiet) as console:
-        found = verify_(Path(path), rows, list(source), ckpt, trust_ckpt, console.report())
-    lines = [json.dumps(found)] if as_json else [f["message"] for f in found["faults"]]
-    for line in lines:
-        click.echo(line)
-    for note in found["notes"]:
-        console.note(note)
-    console.note(f"{path}: {len(found['faults'])} faults; checked: {', '.join(found['checks'])}")
-    if found["faults"]:
-        raise click.exceptions.Exit(5)
-
-
-@main.command()
-@click.argument("path", type=click.Path())
-@click.option("-o", "--out", required=True, type=click.Path(), help="The picture to write, .png.")
-@click.option("-n", "count", type=click.IntRange(1, 200), default=12, show_default=True, help="How many mixes.")
-@click.option("--up", **chosen("x", "y", "z", default="y", help="The axis that points up."))
-@click.option("--overwrite", is_flag=True, help="Replace an existing picture.")
-@add(VERBOSITY)
-def view(path: str, out: str, count: int, up: str, overwrite: bool, **verbosity: Any) -> None:
-    """Draw mixes of a dataset beside their parents, without a display: A orange, B blue.
-
-    \b
-    Example:
-      mixcli view mixed.h5 -o sheet.png
-    """
-    _verbosity(verbosity)
-    if Path(out).suffix.lower() != ".png":
-        raise UsageError(f"-o {out}: must end in .png")
-    if Path(out).exists() and not overwrite:
-        raise UsageError(f"{out} exists; --overwrite replaces it")
-    from mixcli.sheet import sheet
-
-    sheet(Path(path), count, up=up).save(out)
-    click.echo(out)
+for _command in (commands.merge, commands.inspect, commands.verify, commands.view):
+    main.add_command(_command)

@@ -77,7 +77,10 @@ class Engine:
         return "cpu" if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
 
     def start(self, clouds: np.ndarray, target: np.ndarray | None, a: np.ndarray, b: np.ndarray) -> Work:
-        """Hand a window to the workers. clouds (w,N,C); a, b (R,p) positions of each pair's parents, p = w in a run."""
+        """Hand a window to the workers. clouds (w,N,C); a, b (R,p) positions of each pair's parents, p = w in a run.
+
+        Only parents go through the model.
+        """
         w, n = clouds.shape[:2]
         work = Work(
             clouds, target, a, b,

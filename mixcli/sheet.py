@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixcli.dataset import Dataset, spread
-from mixcli.formats.sources import Source
-from mixcli.reading import Reader
-from mixcli.splat import A, B, draw, ramp
+from mixcli.shown import Shown
+from mixcli.splat import A, B, draw, heat, ramp
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -19,72 +16,76 @@ TILE, GAP, TEXT = 190, 10, 36
 INK, FAINT = (30, 30, 30), (130, 130, 130)
 
 
-def sheet(path: Path, count: int = 12, rows: np.ndarray | None = None, up: str = "y") -> Image:
-    """Triples of `rows`, or of `count` rows spread over the dataset, two triples a line."""
+def sheet(shown: list[Shown], up: str = "y", color: str = "lam", note: str = "") -> Image:
+    """Rows as triples of tiles, several a line; a row of its own where the parents are not at hand."""
     from PIL import Image, ImageDraw
 
-    dataset = Dataset(path)
-    rows = spread(dataset.mixes, count) if rows is None else rows
-    names = dataset.file.class_names or [str(i) for i in range(dataset.recipe["classes"])]
-    across = 2 if len(rows) > 1 else 1
-    wide, high = 3 * (TILE + GAP) + 2 * GAP, TILE + TEXT + GAP
-    page = Image.new("RGB", (across * wide + GAP, -(-len(rows) // across) * high + 60), "white")
+    tiles = max(len(_tiles(s, color)) for s in shown)
+    across = min(len(shown), {3: 2, 2: 3, 1: 6}[tiles])
+    wide, high = tiles * (TILE + GAP) + 2 * GAP, TILE + TEXT + GAP
+    page = Image.new("RGB", (across * wide + GAP, -(-len(shown) // across) * high + 60), "white")
     pen = ImageDraw.Draw(page)
-    parents = _parents(dataset)
-    for i, row in enumerate(rows.tolist()):
-        left, top = GAP + i % across * wide, GAP + i // across * high
-        _triple(page, pen, dataset, parents, row, names, (left, top), up)
-    _legend(page, pen, page.height - 38)
+    for i, one in enumerate(shown):
+        _row(page, pen, one, (GAP + i % across * wide, GAP + i // across * high), up, color)
+    _legend(page, pen, page.height - 40, color, note)
     return page
 
 
-def _parents(dataset: Dataset) -> Reader | None:
-    """The prepared source clouds, where the source still is."""
-    files = [Path(f["path"]) for f in dataset.manifest["source"]["files"]]
-    if not all(f.is_file() for f in files):
-        return None
-    recipe = dataset.recipe
-    prepared = (recipe["points"], recipe["subsample"], recipe["normalize"], recipe["seed"])
-    return Reader(Source(files), recipe["classes"], *prepared)
+def _tiles(one: Shown, color: str) -> list[tuple[np.ndarray, np.ndarray, str, tuple]]:
+    """Cloud, its colours, title and the title's colour of each tile of a row."""
+    titles = [f"{side}  {name} #{parent}" for side, name, parent in zip("AB", one.names, one.parent, strict=False)]
+    found = [
+        (cloud, _plain(color_, len(cloud)), title, color_)
+        for cloud, color_, title in zip(one.parents, (A, B), titles, strict=False)
+    ]
+    mix = f"[{one.row}]" if found and len(one.parent) > 1 else f"[{one.row}] {' + '.join(one.names)}"
+    if len(one.parent) < 2:
+        found = []
+    return [*found, (one.data, colors(one, color), mix, INK)]
 
 
-def _triple(
-    page: Image, pen: Any, dataset: Dataset, parents: Reader | None, row: int, names: Any, at: tuple[int, int], up: str
-) -> None:
-    """One row: its parents, where the source is at hand, and the mix, all to the same scale."""
-    values = dataset.read(row, 1)
-    mix, parent, label, weight = (values[n][0] for n in ("data", "parent", "parent_label", "weight"))
-    lam = values["point_weight"][0] if "point_weight" in values else np.full(len(mix), weight[0])
-    tiles = [(mix, ramp(lam), f"[{row}]", INK)]
-    if parents is not None:
-        for cloud, i, name, color in zip(parents.read(parent)[::-1], (1, 0), "BA", (B, A), strict=True):
-            plain = np.tile(np.array(color, np.uint8), (len(cloud), 1))
-            tiles.insert(0, (cloud, plain, f"{name}  {names[label[i]]} #{parent[i]}", color))
-    scale = max(float(np.linalg.norm(cloud, axis=1).max()) for cloud, *_ in tiles)
+def colors(one: Shown, color: str) -> np.ndarray:
+    """Colours of a row's points -> (N,3) u8."""
+    if color == "saliency" and one.saliency is not None:
+        return heat(one.saliency / max(float(one.saliency.max()), 1e-30))
+    if one.lam is None:
+        return _plain(A, len(one.data))
+    return ramp(one.lam if color != "parent" else (one.lam >= 0.5).astype(float))
+
+
+def _plain(color: tuple, n: int) -> np.ndarray:
+    return np.tile(np.array(color, np.uint8), (n, 1))
+
+
+def _row(page: Image, pen: Any, one: Shown, at: tuple[int, int], up: str, color: str) -> None:
+    """All tiles of a row, to one scale."""
+    tiles = _tiles(one, color)
+    scale = max(float(np.linalg.norm(cloud, axis=1).max()) for cloud, *_ in tiles) or 1.0
     left, top = at
-    for slot, (cloud, color, title, ink) in enumerate(tiles):
+    for slot, (cloud, shades, title, ink) in enumerate(tiles):
         left = at[0] + slot * (TILE + GAP)
-        page.paste(_image(draw(cloud, color, TILE, scale, up)), (left, top))
+        page.paste(_image(draw(cloud, shades, TILE, scale, up)), (left, top))
         pen.text((left, top + TILE), title, ink, _font(13))
-    _bar(pen, (left, top + TILE + 18), names, label, weight)
+    if len(one.weight) > 1:
+        _bar(pen, (left, top + TILE + 18), one)
 
 
-def _bar(pen: Any, at: tuple[int, int], names: Any, label: np.ndarray, weight: np.ndarray) -> None:
+def _bar(pen: Any, at: tuple[int, int], one: Shown) -> None:
     """The soft label: a bar of two colours, each class's share in it where there is room."""
-    split = round(TILE * float(weight[0]))
+    split = round(TILE * one.weight[0])
     for start, stop, color, i in ((0, split, A, 0), (split, TILE, B, 1)):
         if stop > start:
             pen.rectangle((at[0] + start, at[1], at[0] + stop - 1, at[1] + 13), fill=color)
-            text = f"{names[label[i]]} {weight[i]:.2f}"
+            text = f"{one.names[i]} {one.weight[i]:.2f}"
             if pen.textlength(text, font=_font(10)) < stop - start - 6:
                 pen.text((at[0] + start + 3, at[1] + 1), text, "white", _font(10))
 
 
-def _legend(page: Image, pen: Any, top: int) -> None:
-    pen.text((GAP, top), "lambda   0 = B", INK, _font(12))
-    strip = np.broadcast_to(ramp(np.linspace(0, 1, 180)), (14, 180, 3))
-    page.paste(_image(strip), (110, top + 1))
-    pen.text((300, top), "1 = A", INK, _font(12))
+def _legend(page: Image, pen: Any, top: int, color: str, note: str) -> None:
+    low, high, scale = ("saliency   0", "most", heat) if color == "saliency" else ("lambda   0 = B", "1 = A", ramp)
+    pen.text((GAP, top), low, INK, _font(12))
+    page.paste(_image(np.broadcast_to(scale(np.linspace(0, 1, 180)), (14, 180, 3))), (110, top + 1))
+    pen.text((300, top), f"{high}     {note}", INK, _font(12))
 
 
 def _image(array: np.ndarray) -> Image:

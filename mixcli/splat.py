@@ -77,6 +77,14 @@ def ramp(lam: np.ndarray) -> np.ndarray:
     return (_srgb(mixed) * 255).round().clip(0, 255).astype(np.uint8)
 
 
+def heat(value: np.ndarray) -> np.ndarray:
+    """Colours of saliency, 0 dark purple to 1 yellow. (N,) -> (N,3) u8."""
+    stops = np.array([(28, 12, 61), (120, 28, 109), (207, 68, 70), (251, 155, 6), (252, 240, 140)], np.float64)
+    at = np.clip(np.asarray(value, np.float64), 0, 1) * (len(stops) - 1)
+    low = np.minimum(at.astype(np.int64), len(stops) - 2)
+    return (stops[low] + (stops[low + 1] - stops[low]) * (at - low)[:, None]).round().astype(np.uint8)
+
+
 # Oklab (Ottosson, 2020): linear light to cone responses, their cube roots to lightness and two opponent axes.
 _CONES = np.array(
     [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],

@@ -63,7 +63,7 @@ def test_method_files_import_torch_only_inside_functions():
 
 def test_only_the_command_line_prints_or_exits():
     for path in sorted(PACKAGE.rglob("*.py")):
-        if path.name in ("cli.py", "__main__.py"):
+        if path.name in ("cli.py", "commands.py", "console.py", "__main__.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):

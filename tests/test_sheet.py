@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mixcli.sheet import sheet
+from mixcli.shown import select
 from mixcli.splat import MIDDLE, A, B, draw, ramp, turn
 
 
@@ -43,7 +44,8 @@ def test_up(up, axis):
 
 def test_a_sheet_shows_both_parents_and_the_mix(tiny):
     path = tiny.mix("mixed.h5").path
-    picture = np.asarray(sheet(path, count=4))
+    chosen = select(path, 4)
+    picture = np.asarray(sheet(chosen.load(chosen.rows)))
     assert picture.shape[0] > 2 * 190 and picture.shape[1] > 6 * 190
     tile = lambda slot: colors(picture[10:200, 10 + slot * 200 : 200 + slot * 200]).astype(float)  # noqa: E731
     assert (tile(0)[:, 0] > tile(0)[:, 2]).mean() > 0.95, "A is orange"
@@ -54,6 +56,8 @@ def test_a_sheet_shows_both_parents_and_the_mix(tiny):
 def test_without_the_source_the_mix_stands_alone(tiny):
     path = tiny.mix("mixed.h5").path
     tiny.source.rename(tiny.folder / "gone.h5")
-    picture = np.asarray(sheet(path, count=1))
+    chosen = select(path, 1)
+    assert "parents are not shown" in chosen.note
+    picture = np.asarray(sheet(chosen.load(chosen.rows)))
     assert len(colors(picture[10:200, 10:200])) > 500
     assert (picture[10:200, 220:400] == 255).all()

@@ -1,0 +1,180 @@
+"""The commands beside the methods: merge, inspect, verify, view."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mixcli.console import Console, verbosity
+from mixcli.options import VERBOSITY, add, chosen
+
+
+@click.command()
+@click.argument("shards", nargs=-1, required=True, type=click.Path())
+@click.option("--out", required=True, type=click.Path(), help="The whole dataset, .h5.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+@add(VERBOSITY)
+def merge(shards: tuple[str, ...], out: str, overwrite: bool, **shown: Any) -> None:
+    """Join all shards of a run into the dataset that one run would have made.
+
+    \b
+    Example:
+      mixcli merge mixed.0.h5 mixed.1.h5 mixed.2.h5 --out mixed.h5
+    """
+    quiet, _ = verbosity(shown)
+    from mixcli.merge import merge as merge_
+
+    with Console(quiet) as console:
+        merge_([Path(p) for p in shards], Path(out), overwrite, console.report())
+    click.echo(out)
+
+
+@click.command()
+@click.argument("path", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, schema mixcli.inspect/1.")
+@add(VERBOSITY)
+def inspect(path: str, as_json: bool, **shown: Any) -> None:
+    """Show what is in a mixed dataset and what made it.
+
+    \b
+    Example:
+      mixcli inspect mixed.h5
+    """
+    verbosity(shown)
+    from mixcli.inspection import inspect as inspect_
+    from mixcli.inspection import render
+
+    found = inspect_(Path(path))
+    sys.stdout.reconfigure(errors="replace")  # a provenance string may hold what the terminal cannot show
+    click.echo(json.dumps(found) if as_json else render(found, _unicode()))
+
+
+def _unicode() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
+@click.command()
+@click.argument("path", type=click.Path())
+@click.option("--replay", default="0", metavar="N|all", help="Make so many rows again from source and checkpoint.")
+@click.option("--source", multiple=True, metavar="PATH", help="Where the source is now, if it moved; may be repeated.")
+@click.option("--ckpt", type=click.Path(), help="Where the checkpoint is now, if it moved.")
+@click.option("--trust-ckpt", is_flag=True, help="Load a checkpoint that is a program.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, schema mixcli.verify/1.")
+@add(VERBOSITY)
+def verify(
+    path: str, replay: str, source: tuple[str, ...], ckpt: str | None, trust_ckpt: bool, as_json: bool, **shown: Any
+) -> None:
+    """Find every way in which a mixed dataset is not what its manifest says. Faults: one a line, exit code 5.
+
+    \b
+    Example:
+      mixcli verify mixed.h5 --replay 16
+    """
+    quiet, _ = verbosity(shown)
+    if replay != "all" and not replay.isdigit():
+        raise click.UsageError(f"--replay {replay}: must be a count or all")
+    from mixcli.verification import verify as verify_
+
+    rows = None if replay == "all" else int(replay)
+    with Console(quiet) as console:
+        found = verify_(Path(path), rows, list(source), ckpt, trust_ckpt, console.report())
+    lines = [json.dumps(found)] if as_json else [f["message"] for f in found["faults"]]
+    for line in lines:
+        click.echo(line)
+    for note in found["notes"]:
+        console.note(note)
+    console.note(f"{path}: {len(found['faults'])} faults; checked: {', '.join(found['checks'])}")
+    if found["faults"]:
+        raise click.exceptions.Exit(5)
+
+
+@click.command()
+@click.argument("path", type=click.Path())
+@click.option("-o", "--out", type=click.Path(), help="Write a contact sheet, .png, or a gallery, .html.")
+@click.option("-n", "count", type=click.IntRange(1), default=12, show_default=True, help="How many rows.")
+@click.option("--rows", metavar="3,7-9", help="These rows.")
+@click.option("--class", "klass", metavar="NAME", help="Rows with a share of this class.")
+@click.option("--sort", type=click.Choice(["row", "lam", "even"]), help="By lambda, or the evenest mixes first.")
+@click.option("--worst", is_flag=True, help="The rows that inspect --score found worst.")
+@click.option("--seed", type=int, help="Draw the rows instead of spreading them.")
+@click.option("--color", **chosen("lam", "parent", "saliency", default="lam", help="What colours mean."))
+@click.option("--up", **chosen("x", "y", "z", default="y", help="The axis that points up."))
+@click.option("--source", multiple=True, metavar="PATH", help="Where the source is now, if it moved.")
+@click.option("--ckpt", type=click.Path(), help="Where the checkpoint is now, for --color saliency.")
+@click.option("--trust-ckpt", is_flag=True, help="Load a checkpoint that is a program.")
+@click.option("--serve", is_flag=True, help="Serve all rows to a browser on this machine or through ssh -L.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of --serve; any free one by default.")
+@click.option("--gui", is_flag=True, help="Open3D's window; needs a display.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing picture.")
+@add(VERBOSITY)
+def view(path: str, **arguments: Any) -> None:
+    """Look at rows beside their parents: A orange, B blue. Works without display, GPU and internet.
+
+    Without -o: a preview in the terminal, a table in a pipe, the gallery on a desktop.
+
+    \b
+    Example:
+      mixcli view mixed.h5 -o sheet.png
+      mixcli view mixed.h5 -o gallery.html -n 200
+      mixcli view mixed.h5 --class chair --sort even
+    """
+    quiet, _ = verbosity(arguments)
+    with Console(quiet) as console:
+        _view(Path(path), console, **arguments)
+
+
+def _view(
+    path: Path, console: Console, out: str | None, serve: bool, port: int, gui: bool, overwrite: bool, color: str,
+    up: str, ckpt: str | None, trust_ckpt: bool, **which: Any,
+) -> None:  # fmt: skip
+    from mixcli.viewing import View, check_picture, wanted
+
+    how = wanted(out, serve, gui, os.environ, sys.stdout.isatty(), sys.stdout.encoding)
+    if out:
+        check_picture(out, overwrite)
+    from mixcli.shown import select
+
+    which["source"] = list(which["source"]) or None
+    selection = select(path, None if serve else which.pop("count"), **{k: v for k, v in which.items() if k != "count"})
+    if selection.note:
+        console.note(selection.note)
+    if how == "serve":
+        return _serve(selection, port, up, color, console)
+    seen = View(selection, up, color, ckpt, trust_ckpt)
+    if how == "file":
+        seen.save(out, overwrite)
+        click.echo(out)
+    elif how == "gui":
+        from mixcli.window import show
+
+        show(seen.shown, up)
+    elif how == "desktop":
+        import webbrowser
+
+        click.echo(str(seen.cached()))
+        webbrowser.open(seen.cached().as_uri())
+    else:
+        click.echo(seen.text(how, shutil.get_terminal_size().columns))
+        if how != "none":
+            console.note("next: -o sheet.png, -o gallery.html, --serve")
+    return None
+
+
+def _serve(selection: Any, port: int, up: str, color: str, console: Console) -> None:
+    """Until Ctrl-C, which is the way to end it and no error."""
+    from mixcli.serve import Server
+
+    with Server(selection, port, up=up, color=color) as server:
+        click.echo(server.url)
+        for line in filter(None, [server.ssh_line(), "Ctrl-C ends it"]):
+            console.note(line)
+        try:
+            server.run()
+        except KeyboardInterrupt:
+            console.note("ended")

@@ -1,0 +1,49 @@
+"""Progress and notes on stderr, results on stdout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+
+def verbosity(arguments: dict[str, Any]) -> tuple[bool, bool]:
+    quiet, verbose = arguments.pop("quiet"), arguments.pop("verbose")
+    click.get_current_context().find_root().obj["verbose"] = verbose
+    return quiet, verbose
+
+
+class Console:
+    """Progress and notes on stderr; a bar only on a terminal."""
+
+    def __init__(self, quiet: bool):
+        self.quiet, self.bar = quiet, None
+
+    def __enter__(self) -> Console:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def report(self) -> Any:
+        from mixcli.report import Report
+
+        return Report(self.note, self.begin, self.progress)
+
+    def note(self, text: str) -> None:
+        if self.quiet:
+            return
+        if self.bar is not None:
+            self.bar.clear()
+        click.echo(text, err=True)
+
+    def begin(self, total: int, done: int) -> None:
+        from tqdm import tqdm
+
+        self.bar = tqdm(total=total, initial=done, unit="cloud", disable=self.quiet or None, smoothing=0.1)
+
+    def progress(self, clouds: int) -> None:
+        if self.bar is not None:
+            self.bar.update(clouds)

@@ -1,0 +1,210 @@
+"""Rows to look at: which ones, and all that can be drawn of them. Runs without torch.
+
+Parents come from the source that the manifest names. The point of b that each point of a was mixed with is not
+stored: it is found again by the same assignment, for the few rows shown.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mixcli.dataset import Dataset, spread
+from mixcli.errors import MixError, UsageError
+from mixcli.formats.h5 import MANIFEST
+from mixcli.formats.modelnet import open_h5
+from mixcli.formats.sources import Source, open_source
+from mixcli.reading import Reader
+from mixcli.rng import permutation
+
+SORTS = ("row", "lam", "even")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One row with all that can be drawn of it."""
+
+    row: int
+    method: str  # "original" for an unmixed row, "source" for a row of a source dataset
+    data: np.ndarray  # (N,3) f32
+    lam: np.ndarray | None  # (N,) f32, share of A at each point
+    parent: tuple[int, ...]  # source indices; none for a source dataset
+    label: tuple[int, ...]  # classes of the parents, or of the sample itself
+    weight: tuple[float, ...]  # their shares
+    names: tuple[str, ...]  # their classes' names
+    parents: tuple[np.ndarray, ...] = ()  # their clouds (N,3) f32, each in its own order; none where the source is gone
+    partner: np.ndarray | None = None  # (N,) i64, the point of b that each point of a was mixed with
+    saliency: np.ndarray | None = None  # (N,) f32
+
+
+class Selection:
+    """Rows of a mixed dataset, in the order in which they are to be shown."""
+
+    def __init__(self, path: Path, source: list[str] | None = None):
+        self.dataset = Dataset(path)
+        self.title, self.total = path.name, self.dataset.rows
+        names = self.dataset.file.class_names
+        self.classes = names or tuple(str(i) for i in range(self.dataset.recipe["classes"]))
+        self.reader, self.note = _reader(self.dataset, source)
+        self.rows = np.arange(self.total)
+
+    @cached_property
+    def lam(self) -> np.ndarray:
+        """λ of every row (M,)."""
+        return self.dataset.file.read("weight", 0, self.total)[:, 0]
+
+    def of_class(self, label: int) -> np.ndarray:
+        """Which rows have a parent of this class with a share -> (M,) bool."""
+        label_of, weight = (self.dataset.file.read(n, 0, self.total) for n in ("parent_label", "weight"))
+        return ((label_of == label) & (weight > 0)).any(1)
+
+    def load(self, rows: np.ndarray) -> list[Shown]:
+        return [self._load(int(row)) for row in rows]
+
+    def _load(self, row: int) -> Shown:
+        values = {name: array[0] for name, array in self.dataset.read(row, 1).items()}
+        used = values["parent"] >= 0
+        parent, label = values["parent"][used], values["parent_label"][used]
+        clouds = tuple(self.reader.read(parent)) if self.reader else ()
+        mixed = len(parent) > 1
+        lam = values.get("point_weight", np.full(len(values["data"]), values["weight"][0]))
+        return Shown(
+            row,
+            self.dataset.recipe["method"] if mixed else "original",
+            values["data"],
+            lam,
+            tuple(parent.tolist()),
+            tuple(label.tolist()),
+            tuple(values["weight"][used].tolist()),
+            tuple(self.classes[i] for i in label),
+            clouds,
+            self._partner(clouds) if mixed and clouds else None,
+        )
+
+    def _partner(self, clouds: tuple[np.ndarray, ...]) -> np.ndarray | None:
+        from mixcli import assignment
+
+        return assignment.assign(clouds[0], clouds[1]) if self.dataset.manifest["assignment"] else None
+
+
+class SourceSelection:
+    """Rows of a source dataset."""
+
+    def __init__(self, path: Path, points: int = 1024):
+        self.source, _ = open_source([str(path)])
+        self.title, self.total, self.note = path.name, len(self.source), ""
+        count = self.source.known_classes()
+        self.classes = self.source.class_names or tuple(str(i) for i in range(count))
+        self.reader = Reader(self.source, count, min(points, *(part.points for part in self.source.parts)))
+        self.rows = np.arange(self.total)
+
+    @property
+    def lam(self) -> np.ndarray:
+        return np.ones(self.total)
+
+    def of_class(self, label: int) -> np.ndarray:
+        return self.source.labels == label
+
+    def load(self, rows: np.ndarray) -> list[Shown]:
+        clouds, labels = self.reader.read(np.asarray(rows)), self.source.labels[rows]
+        names = [self.classes[i] if 0 <= i < len(self.classes) else str(i) for i in labels.tolist()]
+        return [
+            Shown(int(row), "source", cloud, None, (), (int(label),), (1.0,), (name,))
+            for row, cloud, label, name in zip(rows, clouds, labels, names, strict=True)
+        ]
+
+
+def select(
+    path: str | Path,
+    count: int | None = 12,
+    rows: str | None = None,
+    klass: str | None = None,
+    sort: str | None = None,
+    worst: bool = False,
+    seed: int | None = None,
+    source: list[str] | None = None,
+) -> Selection | SourceSelection:
+    """Open a dataset and choose rows: those named, or `count` of all, spread evenly or drawn by `seed`."""
+    chosen = _open(Path(path), source)
+    if worst:
+        chosen.rows = _worst(Path(path), chosen.total)
+    if rows is not None:
+        chosen.rows = parse_rows(rows, chosen.total)
+    if klass is not None:
+        chosen.rows = chosen.rows[chosen.of_class(_class_number(klass, chosen.classes))[chosen.rows]]
+    if sort in ("lam", "even"):
+        lam = chosen.lam[chosen.rows]
+        chosen.rows = chosen.rows[np.argsort(lam if sort == "lam" else abs(lam - 0.5), kind="stable")]
+    if rows is None and count is not None:
+        chosen.rows = _some(chosen.rows, count, sort is not None or worst, seed)
+    if not len(chosen.rows):
+        raise UsageError(f"{path}: no row to show" + (f" of class {klass}" if klass else ""))
+    return chosen
+
+
+def _open(path: Path, source: list[str] | None) -> Selection | SourceSelection:
+    if path.is_file() and h5py.is_hdf5(path) and MANIFEST in open_h5(path).attrs:
+        return Selection(path, source)
+    return SourceSelection(path)
+
+
+def _reader(dataset: Dataset, moved: list[str] | None) -> tuple[Reader | None, str]:
+    """Prepared parents, or why there are none."""
+    files = [str(p) for p in moved or [f["path"] for f in dataset.manifest["source"]["files"]]]
+    try:
+        source = open_source(files)[0] if moved else Source([Path(f) for f in files])
+    except MixError as e:
+        return None, f"parents are not shown: {e}; --source says where the source is"
+    if len(source) != dataset.manifest["source"]["count"]:
+        return None, "parents are not shown: the source is another than the manifest's"
+    recipe = dataset.recipe
+    prepared = (recipe["points"], recipe["subsample"], recipe["normalize"], recipe["seed"])
+    return Reader(source, recipe["classes"], *prepared), ""
+
+
+def parse_rows(text: str, total: int) -> np.ndarray:
+    """`3,7-9` -> rows.
+
+    >>> parse_rows("3,7-9", 20).tolist()
+    [3, 7, 8, 9]
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise UsageError(f"--rows {text}: {part.strip()!r} is no row and no range, as in 3,7-9")
+        stop = int(last) if dash else int(first)
+        if max(int(first), stop) >= total:
+            raise UsageError(f"--rows {text}: the dataset has rows 0 to {total - 1}")
+        found += range(int(first), stop + 1)
+    return np.array(found, np.int64)
+
+
+def _class_number(name: str, classes: tuple[str, ...]) -> int:
+    if name in classes:
+        return classes.index(name)
+    if name.isdigit() and int(name) < len(classes):
+        return int(name)
+    listed = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
+    raise UsageError(f"--class {name}: no such class; there are {listed}")
+
+
+def _some(rows: np.ndarray, count: int, ordered: bool, seed: int | None) -> np.ndarray:
+    if seed is not None:
+        return np.sort(rows[permutation(seed, "view", len(rows))[:count]])
+    return rows[:count] if ordered else rows[spread(len(rows), count)]
+
+
+def _worst(path: Path, total: int) -> np.ndarray:
+    """Rows that `inspect --score` found worst."""
+    scores = path.with_name(path.name + ".scores.json")
+    if not scores.is_file():
+        raise UsageError(f"--worst needs {scores}; make it with mixcli inspect {path} --score --ckpt CKPT")
+    found: Any = json.loads(scores.read_text())
+    return np.array([entry["row"] for entry in found["worst"] if 0 <= entry["row"] < total], np.int64)
