@@ -37,22 +37,38 @@ def merge(shards: tuple[str, ...], out: str, overwrite: bool, **shown: Any) -> N
 
 @click.command()
 @click.argument("path", type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, schema mixcli.inspect/1.")
+@click.option("--full", is_flag=True, help="Look at every row of a large dataset, not at a sample.")
+@click.option("--score", is_flag=True, help="Measure how good the mixes are, with the checkpoint.")
+@click.option("--ckpt", type=click.Path(), help="Another checkpoint for --score than that of the manifest.")
+@click.option("--trust-ckpt", is_flag=True, help="Load a checkpoint that is a program.")
+@click.option("--source", multiple=True, metavar="PATH", help="Where the source is now, if it moved.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, schema mixcli.inspect/1 or mixcli.scores/1.")
 @add(VERBOSITY)
-def inspect(path: str, as_json: bool, **shown: Any) -> None:
-    """Show what is in a mixed dataset and what made it.
+def inspect(
+    path: str, full: bool, score: bool, ckpt: str | None, trust_ckpt: bool, source: tuple[str, ...], as_json: bool,
+    **shown: Any,
+) -> None:  # fmt: skip
+    """Show what is in a mixed dataset and what made it; with --score, how good it is.
 
     \b
     Example:
       mixcli inspect mixed.h5
+      mixcli inspect mixed.h5 --score
     """
-    verbosity(shown)
-    from mixcli.inspection import inspect as inspect_
-    from mixcli.inspection import render
-
-    found = inspect_(Path(path))
+    quiet, _ = verbosity(shown)
     sys.stdout.reconfigure(errors="replace")  # a provenance string may hold what the terminal cannot show
-    click.echo(json.dumps(found) if as_json else render(found, _unicode()))
+    if score:
+        from mixcli import scoring
+
+        with Console(quiet) as console:
+            found = scoring.score(path, ckpt, trust_ckpt, list(source) or None, full, console.report())
+        click.echo(json.dumps(found) if as_json else scoring.render(found))
+        console.note(f"kept in {path}.scores.json; mixcli view {path} --worst shows the worst")
+        return
+    from mixcli import inspection
+
+    found = inspection.inspect(Path(path), full)
+    click.echo(json.dumps(found) if as_json else inspection.render(found, _unicode()))
 
 
 def _unicode() -> bool:

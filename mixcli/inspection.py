@@ -13,24 +13,29 @@ import numpy as np
 
 from mixcli.dataset import Dataset
 from mixcli.errors import UsageError
+from mixcli.rng import permutation
 
 SCHEMA = "mixcli.inspect/1"
 PROVENANCE = ("command", "started", "seconds", "resumed_windows", "device", "workers", "assignment", "versions")
 BINS = 20
-MOST = 5000  # rows whose points are looked at; more are sampled
+MOST = 2000  # rows whose points are looked at; of more, a sample
+BLOCK = 1 << 16
 COPY = 0.01  # a mix with less than this of one parent is nearly a copy of the other
 
 
-def inspect(path: str | Path) -> dict[str, Any]:
-    """Facts of a dataset: method, options, counts, fields, class shares, λ, parents, geometry, provenance."""
+def inspect(path: str | Path, full: bool = False) -> dict[str, Any]:
+    """Facts of a dataset: method, options, counts, fields, class shares, λ, parents, geometry, provenance.
+
+    Points are looked at in a seeded sample of a large dataset, unless `full`.
+    """
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"{path}: no such dataset")
     dataset = Dataset(path)
     manifest, mixes = dataset.manifest, dataset.mixes
-    soft, weight, parent = (dataset.file.read(n, 0, dataset.rows) for n in ("soft_label", "weight", "parent"))
+    weight, parent = (dataset.file.read(n, 0, dataset.rows) for n in ("weight", "parent"))
     parent_label = dataset.file.read("parent_label", 0, mixes)
-    chosen = _sampled(dataset.rows)
+    chosen = _sampled(dataset.rows, full)
     return {
         "schema": SCHEMA,
         "path": str(path),
@@ -42,7 +47,7 @@ def inspect(path: str | Path) -> dict[str, Any]:
         "originals": dataset.rows - mixes,
         "points": dataset.recipe["points"],
         "recipe": dataset.recipe,
-        "classes": _classes(soft, manifest["source"]["class_names"] or dataset.file.class_names),
+        "classes": _classes(dataset),
         "lam": _lam(weight[:mixes, 0]),
         "lam_point": _lam_points(dataset, chosen),
         "parents": _parents(parent[:mixes], parent_label, manifest["samples"]),
@@ -57,16 +62,24 @@ def inspect(path: str | Path) -> dict[str, Any]:
     }
 
 
-def _sampled(rows: int) -> np.ndarray:
-    """Rows whose points are looked at: all, or an even spread of them, sorted."""
-    return np.arange(rows) if rows <= MOST else np.linspace(0, rows - 1, MOST).astype(np.int64)
+def _sampled(rows: int, full: bool) -> np.ndarray:
+    """Rows whose points are looked at, sorted: all, or `MOST` drawn by a fixed seed."""
+    if full or rows <= MOST:
+        return np.arange(rows)
+    return np.sort(permutation(0, "inspect", rows)[:MOST])
 
 
-def _classes(soft: np.ndarray, names: list[str] | None) -> list[dict[str, Any]]:
+def _classes(dataset: Dataset) -> list[dict[str, Any]]:
     """Mass of soft labels by class, and in how many rows the class has any share."""
-    mass, rows = soft.sum(0, dtype=np.float64), (soft > 0).sum(0)
+    classes = dataset.recipe["classes"]
+    names = dataset.file.class_names or [str(i) for i in range(classes)]
+    mass, rows = np.zeros(classes), np.zeros(classes, np.int64)
+    for first in range(0, dataset.rows, BLOCK):
+        soft = dataset.file.read("soft_label", first, BLOCK)
+        mass += soft.sum(0, dtype=np.float64)
+        rows += (soft > 0).sum(0)
     return [
-        {"class": i, "name": names[i] if names and i < len(names) else str(i), "mass": float(m), "rows": int(r)}
+        {"class": i, "name": names[i], "mass": float(m), "rows": int(r)}
         for i, (m, r) in enumerate(zip(mass, rows, strict=True))
     ]
 
@@ -85,12 +98,13 @@ def _lam(lam: np.ndarray) -> dict[str, Any]:
 def _lam_points(dataset: Dataset, rows: np.ndarray) -> dict[str, Any] | None:
     if not any(f.name == "point_weight" for f in dataset.fields) or not len(rows):
         return None
-    lam = np.asarray(dataset.file.field("point_weight")[rows])
-    share = {"pure_a": lam > 1 - COPY, "pure_b": lam < COPY}
-    return {
-        "histogram": np.histogram(lam, BINS, (0, 1))[0].tolist(),
-        **{name: float(where.mean()) for name, where in share.items()},
-    }
+    histogram, pure = np.zeros(BINS, np.int64), np.zeros(2)
+    for part in _parts(rows):
+        lam = dataset.file.take("point_weight", part)
+        histogram += np.histogram(lam, BINS, (0, 1))[0]
+        pure += [(lam > 1 - COPY).mean(1).sum(), (lam < COPY).mean(1).sum()]
+    pure_a, pure_b = (pure / len(rows)).tolist()
+    return {"histogram": histogram.tolist(), "pure_a": pure_a, "pure_b": pure_b}
 
 
 def _parents(parent: np.ndarray, label: np.ndarray, samples: int) -> dict[str, Any]:
@@ -105,12 +119,17 @@ def _parents(parent: np.ndarray, label: np.ndarray, samples: int) -> dict[str, A
     }
 
 
+def _parts(rows: np.ndarray) -> list[np.ndarray]:
+    """Rows in pieces that fit the cache."""
+    return np.array_split(rows, -(-len(rows) // 256))
+
+
 def _geometry(dataset: Dataset, rows: np.ndarray) -> dict[str, Any] | None:
     if not len(rows):
         return None
     low, high, radius = np.full(3, np.inf), np.full(3, -np.inf), 0.0
-    for part in np.array_split(rows, max(1, len(rows) // 512)):
-        cloud = np.asarray(dataset.file.field("data")[part])
+    for part in _parts(rows):
+        cloud = dataset.file.take("data", part)
         low, high = np.minimum(low, cloud.min((0, 1))), np.maximum(high, cloud.max((0, 1)))
         radius = max(radius, float(np.linalg.norm(cloud, axis=2).max()))
     return {"low": low.tolist(), "high": high.tolist(), "max_radius": radius}
@@ -168,7 +187,7 @@ def _geometry_words(found: dict[str, Any]) -> list[str]:
         return []
     axes = "  ".join(f"{n} {a:.2f}..{b:.2f}" for n, a, b in zip("xyz", g["low"], g["high"], strict=True))
     scanned = found["scanned_points_of_rows"]
-    note = f" ({scanned:,} of {found['rows']:,} rows looked at)" if scanned < found["rows"] else ""
+    note = f" (a sample of {scanned:,} rows; --full looks at all)" if scanned < found["rows"] else ""
     return [f"geometry   max radius {g['max_radius']:.2f}  {axes}{note}"]
 
 

@@ -21,7 +21,7 @@ def sheet(shown: list[Shown], up: str = "y", color: str = "lam", note: str = "")
     from PIL import Image, ImageDraw
 
     tiles = max(len(_tiles(s, color)) for s in shown)
-    across = min(len(shown), {3: 2, 2: 3, 1: 6}[tiles])
+    across = min(len(shown), {4: 2, 3: 2, 2: 3, 1: 6}[tiles])
     wide, high = tiles * (TILE + GAP) + 2 * GAP, TILE + TEXT + GAP
     page = Image.new("RGB", (across * wide + GAP, -(-len(shown) // across) * high + 60), "white")
     pen = ImageDraw.Draw(page)
@@ -41,13 +41,17 @@ def _tiles(one: Shown, color: str) -> list[tuple[np.ndarray, np.ndarray, str, tu
     mix = f"[{one.row}]" if found and len(one.parent) > 1 else f"[{one.row}] {' + '.join(one.names)}"
     if len(one.parent) < 2:
         found = []
-    return [*found, (one.data, colors(one, color), mix, INK)]
+    found.append((one.data, colors(one, "lam" if color == "saliency" else color), mix, INK))
+    if color == "saliency" and one.saliency is not None:
+        found.append((one.data, colors(one, color), "saliency", INK))
+    return found
 
 
 def colors(one: Shown, color: str) -> np.ndarray:
     """Colours of a row's points -> (N,3) u8."""
     if color == "saliency" and one.saliency is not None:
-        return heat(one.saliency / max(float(one.saliency.max()), 1e-30))
+        # The square root: a few points hold most of it, and the rest should still be told apart.
+        return heat(np.sqrt(one.saliency / max(float(one.saliency.max()), 1e-30)))
     if one.lam is None:
         return _plain(A, len(one.data))
     return ramp(one.lam if color != "parent" else (one.lam >= 0.5).astype(float))
@@ -63,11 +67,11 @@ def _row(page: Image, pen: Any, one: Shown, at: tuple[int, int], up: str, color:
     scale = max(float(np.linalg.norm(cloud, axis=1).max()) for cloud, *_ in tiles) or 1.0
     left, top = at
     for slot, (cloud, shades, title, ink) in enumerate(tiles):
-        left = at[0] + slot * (TILE + GAP)
-        page.paste(_image(draw(cloud, shades, TILE, scale, up)), (left, top))
-        pen.text((left, top + TILE), title, ink, _font(13))
-    if len(one.weight) > 1:
-        _bar(pen, (left, top + TILE + 18), one)
+        here = left + slot * (TILE + GAP)
+        page.paste(_image(draw(cloud, shades, TILE, scale, up)), (here, top))
+        pen.text((here, top + TILE), title, ink, _font(13))
+        if len(one.weight) > 1 and title.startswith("["):
+            _bar(pen, (here, top + TILE + 18), one)
 
 
 def _bar(pen: Any, at: tuple[int, int], one: Shown) -> None:

@@ -24,6 +24,7 @@ from mixcli.reading import Reader
 from mixcli.rng import permutation
 
 SORTS = ("row", "lam", "even")
+MANY = 48  # rows from which the source is decoded once instead of row by row
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Shown:
     parents: tuple[np.ndarray, ...] = ()  # their clouds (N,3) f32, each in its own order; none where the source is gone
     partner: np.ndarray | None = None  # (N,) i64, the point of b that each point of a was mixed with
     saliency: np.ndarray | None = None  # (N,) f32
+    parent_saliency: tuple[np.ndarray, ...] = ()  # (N,) f32 each, in the parents' own order
 
 
 class Selection:
@@ -53,6 +55,7 @@ class Selection:
         self.classes = names or tuple(str(i) for i in range(self.dataset.recipe["classes"]))
         self.reader, self.note = _reader(self.dataset, source)
         self.rows = np.arange(self.total)
+        self._last: tuple[tuple[int, ...], np.ndarray | None] = (), None
 
     @cached_property
     def lam(self) -> np.ndarray:
@@ -65,6 +68,8 @@ class Selection:
         return ((label_of == label) & (weight > 0)).any(1)
 
     def load(self, rows: np.ndarray) -> list[Shown]:
+        if len(rows) > MANY and self.reader and self.reader.kept is None:
+            self.reader.load("skip")
         return [self._load(int(row)) for row in rows]
 
     def _load(self, row: int) -> Shown:
@@ -84,13 +89,18 @@ class Selection:
             tuple(values["weight"][used].tolist()),
             tuple(self.classes[i] for i in label),
             clouds,
-            self._partner(clouds) if mixed and clouds else None,
+            self._partner(tuple(parent.tolist()), clouds) if mixed and clouds else None,
         )
 
-    def _partner(self, clouds: tuple[np.ndarray, ...]) -> np.ndarray | None:
+    def _partner(self, parent: tuple[int, ...], clouds: tuple[np.ndarray, ...]) -> np.ndarray | None:
+        """Found once for neighbouring rows of one pair."""
         from mixcli import assignment
 
-        return assignment.assign(clouds[0], clouds[1]) if self.dataset.manifest["assignment"] else None
+        if not self.dataset.manifest["assignment"]:
+            return None
+        if self._last[0] != parent:
+            self._last = parent, assignment.assign(clouds[0], clouds[1])
+        return self._last[1]
 
 
 class SourceSelection:

@@ -30,7 +30,7 @@ class View:
         if color == "saliency":
             from mixcli.overlay import with_saliency
 
-            self.shown = with_saliency(selection, self.shown, ckpt, trust)
+            self.shown, _ = with_saliency(selection, self.shown, ckpt, trust)
 
     def html(self) -> str:
         """One file that holds everything and asks for nothing."""
