@@ -234,3 +234,36 @@ def test_an_unwritable_folder(tiny):
     locked.mkdir(mode=0o500)
     args = tiny.arguments("locked/mixed.h5")
     refused(1, *args, says="Permission denied")
+
+
+def test_view_writes_what_its_suffix_says(tiny):
+    call(*tiny.arguments("mixed.h5", "-k", "2"))
+    path = tiny.folder / "mixed.h5"
+    for name in ("sheet.png", "gallery.html"):
+        code, out, _ = call("view", path, "-o", tiny.folder / name, "-n", "4")
+        assert (code, out) == (0, f"{tiny.folder / name}\n") and (tiny.folder / name).stat().st_size > 10_000
+        refused(2, "view", path, "-o", tiny.folder / name, says="exists; --overwrite replaces it")
+    refused(2, "view", path, "-o", "sheet.gif", says="must end in .png")
+    refused(2, "view", path, "-o", "a.png", "--serve", says="choose one")
+    code, out, _ = call("view", tiny.source, "-o", tiny.folder / "source.png")
+    assert code == 0 and out
+
+
+def test_view_in_a_pipe_is_a_table(tiny):
+    call(*tiny.arguments("mixed.h5"))
+    code, out, _ = call("view", tiny.folder / "mixed.h5", "--rows", "3,7-9")
+    assert code == 0 and len(out.splitlines()) == 5 and "\x1b" not in out and "sagemix" in out
+
+
+def test_gui_without_a_display_is_refused_before_anything_is_opened(tiny, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    refused(2, "view", tiny.folder / "none.h5", "--gui", says="no display; use -o")
+
+
+def test_score(tiny):
+    call(*tiny.arguments("mixed.h5", "-k", "2"))
+    code, out, _ = call("inspect", tiny.folder / "mixed.h5", "--score", "--json")
+    assert code == 0 and json.loads(out)["schema"] == "mixcli.scores/1"
+    code, out, _ = call("view", tiny.folder / "mixed.h5", "--worst", "-n", "2")
+    assert code == 0 and len(out.splitlines()) == 3
