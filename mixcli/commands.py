@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from mixcli.console import Console, verbosity
+from mixcli.errors import UsageError
 from mixcli.options import VERBOSITY, add, chosen
 
 
@@ -160,6 +161,8 @@ def _view(
     selection = select(path, None if serve else which.pop("count"), **{k: v for k, v in which.items() if k != "count"})
     if selection.note:
         console.note(selection.note)
+    if how == "serve" and color == "saliency":
+        raise UsageError("--serve shows no saliency, which needs the model at every page; use -o gallery.html")
     if how == "serve":
         return _serve(selection, port, up, color, console)
     seen = View(selection, up, color, ckpt, trust_ckpt)

@@ -36,7 +36,8 @@ class View:
         """One file that holds everything and asks for nothing."""
         from mixcli.gallery import page
 
-        return page(self.shown, self.selection.title, self.selection.note, self.up, self.color)
+        chosen = self.selection
+        return page(self.shown, chosen.title, chosen.note, self.up, self.color, total=chosen.total)
 
     def image(self) -> Any:
         """A contact sheet, as a Pillow image."""
