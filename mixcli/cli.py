@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from mixcli import __version__, commands
-from mixcli.console import Console, verbosity
+from mixcli.console import Console, say, verbosity
 from mixcli.errors import MixError, UsageError
 from mixcli.methods import get, methods
 from mixcli.options import OPTIONS, VERBOSITY, add, method_option
@@ -72,7 +72,7 @@ class Main(click.Group):
 def _fail(ctx: click.Context, message: str, code: int) -> None:
     if ctx.obj["verbose"]:
         traceback.print_exc()
-    click.echo(f"mixcli: {message}", err=True)
+    say(f"mixcli: {message}", err=True)
     ctx.exit(code)
 
 

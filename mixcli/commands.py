@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from mixcli.console import Console, verbosity
+from mixcli.console import Console, say, verbosity
 from mixcli.errors import UsageError
 from mixcli.options import VERBOSITY, add, chosen
 
@@ -63,13 +63,13 @@ def inspect(
 
         with Console(quiet) as console:
             found = scoring.score(path, ckpt, trust_ckpt, list(source) or None, full, console.report())
-        click.echo(json.dumps(found) if as_json else scoring.render(found))
+        say(json.dumps(found) if as_json else scoring.render(found))
         console.note(f"kept in {path}.scores.json; mixcli view {path} --worst shows the worst")
         return
     from mixcli import inspection
 
     found = inspection.inspect(Path(path), full)
-    click.echo(json.dumps(found) if as_json else inspection.render(found, _unicode()))
+    say(json.dumps(found) if as_json else inspection.render(found, _unicode()))
 
 
 def _unicode() -> bool:
@@ -103,7 +103,7 @@ def verify(
         found = verify_(Path(path), rows, list(source), ckpt, trust_ckpt, console.report())
     lines = [json.dumps(found)] if as_json else [f["message"] for f in found["faults"]]
     for line in lines:
-        click.echo(line)
+        say(line)
     for note in found["notes"]:
         console.note(note)
     console.note(f"{path}: {len(found['faults'])} faults; checked: {', '.join(found['checks'])}")
@@ -172,7 +172,7 @@ def _view(
     elif how == "gui":
         from mixcli.window import show
 
-        show(seen.shown, up)
+        show(seen.shown, up, console.note)
     elif how == "desktop":
         import webbrowser
 

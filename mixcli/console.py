@@ -13,6 +13,13 @@ def verbosity(arguments: dict[str, Any]) -> tuple[bool, bool]:
     return quiet, verbose
 
 
+def say(text: str, err: bool = False) -> None:
+    """Print text in which names and paths from files may stand: no control character reaches the terminal."""
+    from mixcli.terminal import clean
+
+    click.echo("\n".join(map(clean, text.split("\n"))), err=err)
+
+
 class Console:
     """Progress and notes on stderr; a bar only on a terminal."""
 
@@ -37,7 +44,7 @@ class Console:
             return
         if self.bar is not None:
             self.bar.clear()
-        click.echo(text, err=True)
+        say(text, err=True)
 
     def begin(self, total: int, done: int) -> None:
         from tqdm import tqdm

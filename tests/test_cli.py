@@ -267,3 +267,12 @@ def test_score(tiny):
     assert code == 0 and json.loads(out)["schema"] == "mixcli.scores/1"
     code, out, _ = call("view", tiny.folder / "mixed.h5", "--worst", "-n", "2")
     assert code == 0 and len(out.splitlines()) == 3
+
+
+def test_escape_sequences_in_names_do_not_reach_the_terminal(tiny):
+    (tiny.folder / "shape_names.txt").write_text("chair\x1b[31m\nlamp\x07\nmug\ntable\n")
+    call(*tiny.arguments("mixed.h5"))
+    for arguments in (["inspect", "mixed.h5"], ["view", "mixed.h5"], ["verify", "mixed.h5"]):
+        _, out, err = call(arguments[0], tiny.folder / arguments[1])
+        assert "\x1b" not in out + err and "\x07" not in out + err
+    assert "\x1b" not in call("inspect", tiny.folder / "\x1b[2Jmixed.h5")[2]
