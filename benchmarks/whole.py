@@ -137,7 +137,7 @@ def peak_memory(path: Path, ckpt: Path, out: Path) -> float:
     return int(done.stderr.split()[-1]) / 1e3
 
 
-def rows(repeats: int, n: int, plain_clouds: int, workers: int) -> list[dict]:
+def rows(repeats: int, n: int, plain_clouds: int, workers: int, names: list[str]) -> list[dict]:
     """One row a network."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -145,7 +145,7 @@ def rows(repeats: int, n: int, plain_clouds: int, workers: int) -> list[dict]:
         with h5py.File(path) as file:
             clouds, labels = file["data"][()], file["label"][()].reshape(-1).astype(np.int64)
         nets = networks(int(labels.max()) + 1)
-        return [_row(name, net, path, clouds, labels, repeats, plain_clouds, workers) for name, net in nets.items()]
+        return [_row(name, nets[name], path, clouds, labels, repeats, plain_clouds, workers) for name in names]
 
 
 def _row(
@@ -180,10 +180,11 @@ def main() -> None:
     parser.add_argument("--plain-clouds", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--nets", nargs="+", default=["dgcnn", "pointnet2_ssg", "pointnet"])
     options = parser.parse_args()
     print(f"{options.clouds} clouds of 1024 points, {options.workers} workers, seconds: medians of {options.repeats}")
     print("net           saliency assign   k=1   k=4  k=10  k10/sal (k10-sal)/assign  plain plain/k1  MB 9,840 clouds")
-    for r in rows(options.repeats, options.clouds, options.plain_clouds, options.workers):
+    for r in rows(options.repeats, options.clouds, options.plain_clouds, options.workers, options.nets):
         print(
             f"{r['net']:<14} {r['saliency']:7.1f} {r['assignment']:6.2f} {r['k1']:5.1f} {r['k4']:5.1f} {r['k10']:5.1f}"
             f" {r['k10'] / r['saliency']:8.2f} {(r['k10'] - r['saliency']) / r['assignment']:12.2f}"
