@@ -34,8 +34,22 @@ class Dataset:
                 (int(w["window"]), int(w["first_row"]), int(w["rows"]), w["sha256"]) for w in self.manifest["windows"]
             ]
             self.skipped = [(int(s["window"]), int(s["sample"])) for s in self.manifest["skipped"]]
-        except (KeyError, TypeError, ValueError) as e:
+            sizes = {f.name: f.shape for f in self.fields}
+            sound = sizes["soft_label"] == (self.recipe["classes"],) and sizes["data"] == (self.recipe["points"], 3)
+            sound &= 0 <= self.mixes <= self.rows and all(0 <= w[1] and 0 <= w[2] for w in self.windows)
+            sound &= all(w[1] + w[2] <= self.rows for w in self.windows)
+            sound &= all(isinstance(self.recipe[name], int) and self.recipe[name] > 0 for name in ("k", "partners"))
+        except (KeyError, TypeError, ValueError, AttributeError) as e:
             raise MixError(f"{path}: its manifest is incomplete ({e!r})") from e
+        if not sound:
+            raise MixError(f"{path}: its manifest contradicts itself: rows, windows, fields and recipe do not agree")
+
+    def require(self) -> Dataset:
+        """The dataset itself, if its fields are as large as the manifest says."""
+        for f in self.fields:
+            if f.name not in self.file.names or self.file.field(f.name).shape != (self.rows, *f.shape):
+                raise MixError(f"{self.path}: '{f.name}' is not as the manifest says; mixcli verify tells more")
+        return self
 
     @property
     def block(self) -> int:

@@ -31,7 +31,7 @@ def inspect(path: str | Path, full: bool = False) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"{path}: no such dataset")
-    dataset = Dataset(path)
+    dataset = Dataset(path).require()
     manifest, mixes = dataset.manifest, dataset.mixes
     weight, parent = (dataset.file.read(n, 0, dataset.rows) for n in ("weight", "parent"))
     parent_label = dataset.file.read("parent_label", 0, mixes)

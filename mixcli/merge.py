@@ -24,7 +24,7 @@ def merge(paths: list[Path], out: Path, overwrite: bool = False, report: Report 
     check_out(out, paths)
     if out.exists() and not overwrite:
         raise UsageError(f"{out} exists; --overwrite replaces it")
-    shards = [Dataset(path) for path in paths]
+    shards = [Dataset(path).require() for path in paths]
     _check_family(shards)
     total = sum(s.rows for s in shards)
     sink = H5Sink(out, shards[0].fields, total)

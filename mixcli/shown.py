@@ -49,7 +49,7 @@ class Selection:
     """Rows of a mixed dataset, in the order in which they are to be shown."""
 
     def __init__(self, path: Path, source: list[str] | None = None):
-        self.dataset = Dataset(path)
+        self.dataset = Dataset(path).require()
         self.title, self.total = path.name, self.dataset.rows
         names = self.dataset.file.class_names
         self.classes = names or tuple(str(i) for i in range(self.dataset.recipe["classes"]))

@@ -89,6 +89,8 @@ DAMAGE = {
     "another manifest": (set_attribute("[1, 2]"), "manifest", "not one of mixcli's"),
     "a manifest without windows": (manifest(windows=None), "manifest", "incomplete"),
     "windows that leave rows out": (manifest(mixes=61), "structure", "the windows end at row 60"),
+    "more mixes than rows": (manifest(mixes=91), "manifest", "contradicts itself"),
+    "negative rows": (manifest(rows=-1), "manifest", "contradicts itself"),
 }
 
 
