@@ -47,7 +47,9 @@ class Dataset:
     def require(self) -> Dataset:
         """The dataset itself, if its fields are as large as the manifest says."""
         for f in self.fields:
-            if f.name not in self.file.names or self.file.field(f.name).shape != (self.rows, *f.shape):
+            if f.name not in self.file.names or (
+                self.file.field(f.name).shape != (self.rows, *f.shape) or self.file.field(f.name).dtype != f.dtype
+            ):
                 raise MixError(f"{self.path}: '{f.name}' is not as the manifest says; mixcli verify tells more")
         return self
 

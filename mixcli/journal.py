@@ -41,7 +41,7 @@ class Journal:
         for line in self.file:
             if not line.endswith(b"\n"):
                 break
-            entry = _parsed(line)
+            entry = _parsed(line, RECORD if self.header else HEADER)
             if entry is None:
                 break
             whole += len(line)
@@ -79,8 +79,18 @@ def journal_of(part: Path) -> Path:
     return part.with_name(part.name + ".journal")
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
+# What a line must hold; a line without it is none, and its window is made again.
+HEADER = {"recipe": dict, "offsets": dict, "batch": int}
+RECORD = {
+    "window": int, "first_row": int, "rows": int, "sha256": str, "batch": int, "judged": int, "correct": int,
+    "uniform_saliency": int, "pairing_fallback": int, "skipped": list,
+}  # fmt: skip
+
+
+def _parsed(line: bytes, needs: dict[str, type]) -> dict[str, Any] | None:
     try:
-        return json.loads(line)
+        entry = json.loads(line)
     except ValueError:
         return None
+    whole = isinstance(entry, dict) and all(isinstance(entry.get(name), kind) for name, kind in needs.items())
+    return entry if whole else None

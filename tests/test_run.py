@@ -344,3 +344,16 @@ def test_the_callers_torch_is_left_as_it_was(tiny):
     tiny.mix("mixed.h5")
     assert torch.get_num_threads() == 2
     torch.set_num_threads(before)
+
+
+def test_a_journal_of_another_kind(tiny, monkeypatch):
+    part = interrupted(tiny, monkeypatch)
+    journal = part.with_name(part.name + ".journal")
+    header, first, _ = journal.read_text().splitlines()
+    journal.write_text("\n".join([header, first, '{"window": "1"}']) + "\n")
+    assert tiny.mix("mixed.h5", resume=True).manifest["resumed_windows"] == 1
+    part = interrupted(tiny, monkeypatch) if not (tiny.folder / "mixed.h5").unlink() else part
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([json.dumps({**json.loads(lines[0]), "offsets": {"data": "x"}}), *lines[1:]]) + "\n")
+    with pytest.raises(MixError, match="journal is damaged; --overwrite"):
+        tiny.mix("mixed.h5", resume=True)

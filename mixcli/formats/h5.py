@@ -46,6 +46,8 @@ class H5Sink:
     def reopen(self, offsets: dict[str, int]) -> None:
         """Go on with a `.part`. One that was killed while the last attributes were written is laid out again."""
         self.offsets = offsets
+        if set(offsets) != {f.name for f in self.fields} or not all(isinstance(o, int) for o in offsets.values()):
+            raise MixError(f"{self.part}: its journal is damaged; --overwrite starts again")
         if not _is_laid_out(self.part, offsets):
             fresh = self.part.with_name(self.part.name + ".new")
             fresh.unlink(missing_ok=True)
