@@ -41,6 +41,8 @@ class Dataset:
             sound &= all(isinstance(self.recipe[name], int) and self.recipe[name] > 0 for name in ("k", "partners"))
         except (KeyError, TypeError, ValueError, AttributeError) as e:
             raise MixError(f"{path}: its manifest is incomplete ({e!r})") from e
+        names = self.file.class_names
+        sound &= names is None or len(names) >= self.recipe["classes"]
         if not sound:
             raise MixError(f"{path}: its manifest contradicts itself: rows, windows, fields and recipe do not agree")
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from mixcli.errors import UsageError
 
+MOST = 10**9
+
 
 @dataclass(frozen=True)
 class Job:
@@ -45,8 +47,8 @@ class Job:
     def __post_init__(self) -> None:
         for name, least in (("k", 1), ("partners", 1), ("window", 2), ("points", 1), ("classes", 1), ("workers", 1)):
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise UsageError(f"--{name} {value}: must be at least {least}")
+            if value is not None and not least <= value <= MOST:
+                raise UsageError(f"--{name} {value}: must be at least {least} and at most {MOST:,}")
         part, parts = self.shard
         if not 0 <= part < parts:
             raise UsageError(f"--shard {part}/{parts}: shards of n are numbered 0/{parts} to {parts - 1}/{parts}")

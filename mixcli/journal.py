@@ -26,6 +26,8 @@ class Journal:
         self.path = path
         self.header: dict[str, Any] = {}
         self.records: dict[int, dict[str, Any]] = {}
+        if path.is_symlink():
+            raise UsageError(f"{path}: is a symbolic link, which mixcli does not write through; remove it")
         self.file = open(path, "a+b")  # noqa: SIM115 - open for the life of the run: the lock hangs on it
         if fcntl:
             try:

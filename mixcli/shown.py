@@ -171,7 +171,10 @@ def _reader(dataset: Dataset, moved: list[str] | None) -> tuple[Reader | None, s
         source = open_source(files)[0] if moved else Source([Path(f) for f in files])
     except MixError as e:
         return None, f"parents are not shown: {e}; --source says where the source is"
-    if len(source) != dataset.manifest["source"]["count"]:
+    sizes = [p.stat().st_size for p in source.paths]
+    if len(source) != dataset.manifest["source"]["count"] or sizes != [
+        f["bytes"] for f in dataset.manifest["source"]["files"]
+    ]:
         return None, "parents are not shown: the source is another than the manifest's"
     recipe = dataset.recipe
     prepared = (recipe["points"], recipe["subsample"], recipe["normalize"], recipe["seed"])

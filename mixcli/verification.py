@@ -77,12 +77,15 @@ def verify(
     faults = Faults(path)
     dataset = _open(path, faults)
     if dataset and _structure(dataset, faults):
-        origin = _source(dataset, source, faults, notes)
-        report.begin(dataset.rows, 0)
-        _values(dataset, origin, faults, report)
-        _digests(dataset, faults)
-        if replay != 0:
-            _replay(dataset, replay, origin, ckpt, trust_ckpt, faults)
+        try:
+            origin = _source(dataset, source, faults, notes)
+            report.begin(dataset.rows, 0)
+            _values(dataset, origin, faults, report)
+            _digests(dataset, faults)
+            if replay != 0:
+                _replay(dataset, replay, origin, ckpt, trust_ckpt, faults)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as e:
+            faults.add("manifest", f"its manifest cannot be followed ({e!r})")
     return {
         "schema": SCHEMA,
         "path": str(path),
@@ -136,7 +139,8 @@ def _source(dataset: Dataset, moved: list[str] | None, faults: Faults, notes: li
         notes.append(f"{missing[0]} is not there: parents were not checked against it; --source says where it is")
         return None
     faults.checked("source")
-    if [sha256(p) for p in paths] != [f["sha256"] for f in files]:
+    same_size = [p.stat().st_size for p in paths] == [f["bytes"] for f in files]  # before any byte is read
+    if not same_size or [sha256(p) for p in paths] != [f["sha256"] for f in files]:
         faults.add("source", f"{', '.join(map(str, paths))}: not the source that the manifest names (SHA-256 differs)")
         return None
     return Source(paths)

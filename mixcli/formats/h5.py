@@ -38,7 +38,7 @@ class H5Sink:
         self.part.unlink(missing_ok=True)
         try:
             self.offsets = lay_out(self.part, self.fields, self.rows)
-        except OSError as e:
+        except (OSError, RuntimeError) as e:  # HDF5 has words of its own for a disk that fills under it
             self.part.unlink(missing_ok=True)
             raise _no_room(e, self.out, self.bytes) from e
         self.descriptor = os.open(self.part, os.O_RDWR)
@@ -139,15 +139,16 @@ def _reserve(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _no_room(error: OSError, out: Path, size: int) -> Exception:
+def _no_room(error: Exception, out: Path, size: int) -> Exception:
     """HDF5 reports a full disk in its own words, posix_fallocate by errno."""
     free = shutil.disk_usage(out.parent).free
-    if error.errno == errno.ENOSPC or free < size:
+    if getattr(error, "errno", None) == errno.ENOSPC or free < size:
         return MixError(
             f"{out}: needs {size / 1e6:,.1f} MB and {free / 1e6:,.1f} MB are free there; nothing was written, "
             "make room or choose another --out"
         )
-    return MixError(f"{out}: cannot be written ({error.strerror or error})")
+    why = getattr(error, "strerror", None) or error
+    return MixError(f"{out}: cannot be written ({why})")
 
 
 def _write_all(descriptor: int, array: np.ndarray, offset: int) -> None:
@@ -178,6 +179,15 @@ def _sync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+def _names(text: str) -> tuple[str, ...] | None:
+    """A JSON list of strings, or nothing."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return tuple(found) if isinstance(found, list) and all(isinstance(n, str) for n in found) else None
+
+
 class MixedH5:
     """A finished dataset, read in ranges of rows."""
 
@@ -187,7 +197,7 @@ class MixedH5:
         text = self.file.attrs.get(MANIFEST)
         self.manifest_text = text if isinstance(text, str) else None
         names = self.file.attrs.get(CLASS_NAMES)
-        self.class_names = tuple(json.loads(names)) if isinstance(names, str) else None
+        self.class_names = _names(names) if isinstance(names, str) else None
 
     @property
     def names(self) -> list[str]:
@@ -213,7 +223,7 @@ class MixedH5:
             raise MixError(f"{self.path}: no manifest in it; mixcli did not write this file")
         try:
             found = json.loads(self.manifest_text)
-        except ValueError as e:
+        except (ValueError, RecursionError) as e:
             raise MixError(f"{self.path}: its manifest does not parse ({e})") from e
         if not isinstance(found, dict) or not str(found.get("schema", "")).startswith("mixcli.manifest/"):
             raise MixError(f"{self.path}: its manifest is not one of mixcli's")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mixcli.errors import MixError, UsageError
-from mixcli.formats.modelnet import H5Clouds
+from mixcli.formats.modelnet import H5Clouds, short
 
 SUFFIXES = (".h5", ".hdf5")
 
@@ -17,7 +17,7 @@ class Source:
     """Labelled clouds of one or several files, numbered through in the order of the files."""
 
     def __init__(self, paths: list[Path]):
-        self.parts = [H5Clouds(path) for path in paths]
+        self.parts = [_opened(path) for path in paths]
         self.paths = paths
         self.labels = np.concatenate([part.labels for part in self.parts])
         self.class_names = read_class_names(paths)
@@ -34,6 +34,13 @@ class Source:
     def known_classes(self) -> int:
         """As many as there are names, else up to the highest label."""
         return len(self.class_names) if self.class_names else int(self.labels.max(initial=0)) + 1
+
+
+def _opened(path: Path) -> H5Clouds:
+    try:
+        return H5Clouds(path)
+    except (KeyError, RuntimeError, ValueError, OSError) as e:  # HDF5's several ways to say that metadata is torn
+        raise MixError(f"{path}: its HDF5 metadata is damaged ({short(e)}); copy or download it again") from e
 
 
 def open_source(arguments: list[str]) -> tuple[Source, list[str]]:
@@ -87,7 +94,11 @@ def _is_ours(path: Path) -> bool:
     """A mixed dataset that was written beside its source is no source, unless it is named."""
     import h5py
 
-    return h5py.is_hdf5(path) and "mixcli" in h5py.File(path, "r").attrs
+    try:
+        with h5py.File(path, "r") as file:
+            return "mixcli" in file.attrs
+    except OSError:
+        return False  # damaged: a source, which is refused in words when it is opened
 
 
 def _listed(listing: Path) -> list[Path]:

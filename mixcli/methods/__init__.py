@@ -21,6 +21,7 @@ from typing import Any
 from mixcli.errors import UsageError
 
 BUILT_IN = ("sagemix",)
+MOST = 1e9  # of any option that is a number: squares of it stay far from infinity
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ def _check_options(self: Any) -> None:
     for f in fields(self):
         value, above, choices = getattr(self, f.name), f.metadata["above"], f.metadata["choices"]
         flag = "--" + f.name.replace("_", "-")
-        if above is not None and not (value > above and value < float("inf")):
-            raise UsageError(f"{flag} {value}: must be a finite number above {above:g}")
+        if above is not None and not above < value <= MOST:
+            raise UsageError(f"{flag} {value}: must be a finite number above {above:g}, at most {MOST:g}")
         if choices and value not in choices:
             raise UsageError(f"{flag} {value}: must be one of {', '.join(choices)}")
 
