@@ -46,7 +46,10 @@ class Output:
         """Take the journal's lock -> whether an earlier run is to be continued."""
         self.journal = Journal(self.journal_path)
         self.journal.read()
-        earlier = len(self.journal.records) if self.sink.part.exists() else 0
+        there = self.sink.part.exists()
+        if there and not (self.journal.header or overwrite):
+            raise UsageError(f"{self.sink.part} is in the way and has no usable journal; --overwrite replaces it")
+        earlier = len(self.journal.records) if there else 0
         if earlier and not (resume or overwrite):
             raise UsageError(
                 f"{self.sink.part} holds {earlier} windows of an earlier run; --resume goes on with them, --overwrite "
@@ -71,12 +74,22 @@ class Output:
         self.sink.reopen(header["offsets"])
         if self.sink.offsets != header["offsets"]:
             self._renew_header()
+        self._drop_what_is_no_window()
         for window in self.plan.windows:
             record = self.journal.records.get(window.index)
             if record and self.digest(window) != record["sha256"]:
                 del self.journal.records[window.index]
                 report.note(f"window {window.index} is not as the journal says; it is made again")
         report.note(f"resuming: {len(self.journal.records)} of {len(self.plan.windows)} windows are there")
+
+    def _drop_what_is_no_window(self) -> None:
+        """Records that do not fit the plan are of no run of it."""
+        sizes = {w.index: (self.plan.first_row(w), len(w)) for w in self.plan.windows}
+        for index, record in list(self.journal.records.items()):
+            first, size = sizes.get(index, (None, 0))
+            fits = record["first_row"] == first and record["rows"] == size * self.plan.mixes_per_sample
+            if not (fits and 0 <= record["correct"] <= record["judged"] <= size and record["batch"] > 0):
+                del self.journal.records[index]
 
     def _renew_header(self) -> None:
         records = dict(self.journal.records)

@@ -167,14 +167,15 @@ def _open(path: Path, source: list[str] | None) -> Selection | SourceSelection:
 def _reader(dataset: Dataset, moved: list[str] | None) -> tuple[Reader | None, str]:
     """Prepared parents, or why there are none."""
     files = [str(p) for p in moved or [f["path"] for f in dataset.manifest["source"]["files"]]]
+    if not moved and any(not Path(f["path"]).is_file() for f in dataset.manifest["source"]["files"]):
+        return None, f"parents are not shown: {files[0]} is not there; --source says where the source is"
+    if not moved and any(Path(f["path"]).stat().st_size != f["bytes"] for f in dataset.manifest["source"]["files"]):
+        return None, "parents are not shown: the source is another than the manifest's; --source says where it is"
     try:
         source = open_source(files)[0] if moved else Source([Path(f) for f in files])
     except MixError as e:
         return None, f"parents are not shown: {e}; --source says where the source is"
-    sizes = [p.stat().st_size for p in source.paths]
-    if len(source) != dataset.manifest["source"]["count"] or sizes != [
-        f["bytes"] for f in dataset.manifest["source"]["files"]
-    ]:
+    if len(source) != dataset.manifest["source"]["count"]:
         return None, "parents are not shown: the source is another than the manifest's"
     recipe = dataset.recipe
     prepared = (recipe["points"], recipe["subsample"], recipe["normalize"], recipe["seed"])
