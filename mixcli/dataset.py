@@ -15,6 +15,7 @@ from mixcli.errors import MixError
 from mixcli.fields import Digest, Field
 from mixcli.formats.h5 import MixedH5
 from mixcli.manifest import read_fields
+from mixcli.output import runs
 
 BLOCK_BYTES = 32 << 20
 
@@ -87,10 +88,7 @@ class Dataset:
         _, first, rows, _ = window
         mixes = [(at, min(self.block, first + rows - at)) for at in range(first, first + rows, self.block)]
         originals = self.original_rows(window)
-        if len(originals) == 0:
-            return mixes
-        runs = np.split(originals, np.flatnonzero(np.diff(originals) != 1) + 1)
-        return [*mixes, *((int(run[0]), len(run)) for run in runs)]
+        return [*mixes, *((int(run[0]), len(run)) for run in runs(originals) if len(run))]
 
     def digest(self, window: tuple) -> str:
         digest = Digest(self.fields)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 TILE, GAP, TEXT = 190, 10, 36
-INK, FAINT = (30, 30, 30), (130, 130, 130)
+INK = (30, 30, 30)
 
 
 def sheet(shown: list[Shown], up: str = "y", color: str = "lam", note: str = "") -> Image:

@@ -23,7 +23,6 @@ from mixcli.formats.sources import Source, open_source
 from mixcli.reading import Reader
 from mixcli.rng import permutation
 
-SORTS = ("row", "lam", "even")
 MANY = 48  # rows from which the source is decoded once instead of row by row
 
 
