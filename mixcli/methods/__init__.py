@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, wraps
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -45,7 +45,10 @@ def option(default: Any, help: str, *, above: float | None = None, choices: tupl
 
 
 def method(**traits: Any) -> Callable[[type], type]:
-    """Declare what a method needs; checks the options' ranges when one is made."""
+    """Declare what a method needs; checks the options' ranges when one is made.
+
+    Where the options decide what is needed, the class has `needs(self)`, whose dict replaces some of the traits.
+    """
 
     def declare(cls: type) -> type:
         cls.traits = Traits(**{"name": cls.__name__.lower(), **traits})
@@ -55,6 +58,8 @@ def method(**traits: Any) -> Callable[[type], type]:
         def checked_init(self: Any, *args: Any, **kwargs: Any) -> None:
             init(self, *args, **kwargs)
             _check_options(self)
+            if hasattr(self, "needs"):
+                object.__setattr__(self, "traits", replace(cls.traits, **self.needs()))
 
         cls.__init__ = checked_init
         return cls

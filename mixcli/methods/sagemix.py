@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mixcli.methods import method, option
 from mixcli.rng import categorical, logit_beta
-from mixcli.samples import Mixed, Samples
+from mixcli.samples import Mixed, Samples, matched_points
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,6 +90,7 @@ class SageMix:
             weight=torch.stack([share, 1 - share], 1),
             point_weight=lam.float(),
             draw=torch.stack([logit.sigmoid(), logit], 1),
+            index=matched_points(phi),
             query=torch.stack([query_a, query_b], 1),
         )
 
