@@ -18,9 +18,9 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-from mixcli.errors import UsageError
+from mixcli.errors import MixError, UsageError
 
-BUILT_IN = ("sagemix",)
+BUILT_IN = ("sagemix", "pointmixup", "rsmix", "pointcutmix", "mixup")
 MOST = 1e9  # of any option that is a number: squares of it stay far from infinity
 
 
@@ -37,6 +37,7 @@ class Traits:
     query: bool  # whether a mix has query points
     keeps: tuple[str, ...]  # identities: "self-pair" gives itself, "lam-one" gives parent a
     example: str
+    parents: int = 2  # P, source samples of one row
 
 
 def option(default: Any, help: str, *, above: float | None = None, choices: tuple[str, ...] = ()) -> Any:
@@ -71,6 +72,8 @@ def _check_options(self: Any) -> None:
     for f in fields(self):
         value, above, choices = getattr(self, f.name), f.metadata["above"], f.metadata["choices"]
         flag = "--" + f.name.replace("_", "-")
+        if type(f.default) is int and type(value) is not int:
+            raise UsageError(f"{flag} {value}: must be a whole number")
         if above is not None and not above < value <= MOST:
             raise UsageError(f"{flag} {value}: must be a finite number above {above:g}, at most {MOST:g}")
         if choices and value not in choices:
@@ -87,7 +90,24 @@ def methods() -> Mapping[str, type]:
 
 def get(name: str) -> type:
     """The method of this name, or one sentence with the nearest name."""
+    if name == "convert":  # has a command of another shape, so it is not in the registry
+        return import_module("mixcli.methods.convert").METHOD
     if name in methods():
         return methods()[name]
     near = difflib.get_close_matches(name, methods(), 1)
     raise UsageError(f"no method {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+
+
+def restored(recipe: dict[str, Any]) -> Any:
+    """The method of a manifest, with its options; MixError where this version does not know them."""
+    cls = get(recipe["method"])
+    if unknown := set(recipe["options"]) - {f.name for f in fields(cls)}:
+        raise MixError(f"{recipe['method']} has no option {min(unknown)!r} in this version of mixcli")
+    return cls(**recipe["options"])
+
+
+def guided(method: Any) -> Any:
+    """The same method, for which saliency is taken even where it does not look at it."""
+    found = replace(method)
+    object.__setattr__(found, "traits", replace(method.traits, saliency=method.traits.saliency or "gradient"))
+    return found
