@@ -1,4 +1,4 @@
-"""How much each point matters to a trained classifier: SageMix (Lee et al., NeurIPS 2022), section 3.1, Eq. 4."""
+"""How much each point matters to a trained network: SageMix (Lee et al., NeurIPS 2022), section 3.1, Eq. 4."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .errors import MixError
+from .errors import CheckpointError, MixError
 from .models.fold import autograd_vjp
 
 
@@ -16,7 +16,7 @@ class Saliency:
     """Saliency maps of a batch, and the logits that the same pass gave."""
 
     map: Tensor  # (B, N) f32, not negative, rows sum to 1
-    logits: Tensor  # (B, classes) f32
+    logits: Tensor  # (B, classes) f32; (B, N, parts) of a segmentation network
     uniform: Tensor  # (B,) bool: the gradient was zero at every point, so the map is 1/N everywhere
 
 
@@ -28,12 +28,17 @@ class NonFinite(MixError):
         super().__init__(f"NaN or infinity in the points, logits or gradient at rows {rows} of the batch")
 
 
-def gradient(net: nn.Module, x: Tensor, label: Tensor | None = None) -> Saliency:
+def gradient(net: nn.Module, x: Tensor, label: Tensor | None = None, seg: Tensor | None = None) -> Saliency:
     """The norm of the loss's gradient at each point, as a distribution over the points (SageMix, Eq. 4).
 
     ``net`` maps clouds to logits (B, classes), in eval mode and on the device of ``x`` (B, N, C), whose channels
     0..2 are the position; the norm is over those. ``label`` (B,) holds the classes that the cross-entropy is taken
     towards; None stands for the model's own prediction. Raises ``NonFinite``.
+
+    A segmentation network (``net.task`` is "segment") maps clouds and their category, which is ``label`` (B,) and
+    wanted, to logits (B, N, parts). The loss is the sum of the points' cross-entropies towards their parts ``seg``
+    (B, N) i64, numbered as in the dataset; -1 leaves a point out, None stands for each point's own prediction. Other
+    networks do not look at ``seg``. Raises ``CheckpointError`` for categories and parts that the network has not.
 
     A network with a ``vjp`` uses that: on a CPU no map then depends on its batch, and a batch of one is as fast as any.
     With logits 3·y₀ + 4·z₀ + 15·x₁ and 0, the norms are 5 and 15 times the same factor, whatever the class:
@@ -47,8 +52,12 @@ def gradient(net: nn.Module, x: Tensor, label: Tensor | None = None) -> Saliency
     """
     if net.training:
         raise ValueError("saliency is taken in eval mode: in training mode a map depends on its batch")
-    logits, pull = net.vjp(x) if hasattr(net, "vjp") else autograd_vjp(net, x)
-    label = logits.argmax(1) if label is None else label
+    category = _category(net, x, label) if _segments(net) else ()
+    logits, pull = net.vjp(x, *category) if hasattr(net, "vjp") else autograd_vjp(net, x, *category)
+    if _segments(net):
+        label = _parts(net, logits, seg)
+    elif label is None:
+        label = logits.argmax(1)
     g = pull(cotangent(logits, label).to(logits))
     finite = torch.stack([part.isfinite().flatten(1).all(1) for part in (x, logits, g)]).all(0)
     if not finite.all():
@@ -57,18 +66,55 @@ def gradient(net: nn.Module, x: Tensor, label: Tensor | None = None) -> Saliency
     return Saliency(heat, logits.float(), zero)
 
 
-def cotangent(logits: Tensor, label: Tensor) -> Tensor:
-    """softmax(z) - onehot(label), the gradient of the cross-entropy at logits (B, classes), with largest entry ±1.
+def _segments(net: nn.Module) -> bool:
+    return getattr(net, "task", "classify") == "segment"
 
-    In float64, with the label's own entry as minus the sum of the others, which does not cancel: the direction
-    holds to margins of 745, where float32 is left with nothing beyond 17. A map is normalised for each cloud,
-    so the scale is free. (B, classes) f64 on the CPU.
+
+def _category(net: nn.Module, x: Tensor, label: Tensor | None) -> tuple[Tensor]:
+    """What a segmentation network takes beside the clouds."""
+    if label is None or label.shape != x.shape[:1]:
+        raise ValueError(f"a segmentation network takes the category of each cloud: label ({len(x)},)")
+    wrong = label[(label < 0) | (label >= net.classes)]
+    if len(wrong):
+        raise CheckpointError(
+            f"label {wrong[0]} is none of the network's {net.classes} categories, 0 to {net.classes - 1}; "
+            "pass a checkpoint that was trained on the categories of this source"
+        )
+    return (label,)
+
+
+def _parts(net: nn.Module, logits: Tensor, seg: Tensor | None) -> Tensor:
+    """The output that each point's cross-entropy is taken towards, (B, N) i64; -1: the point has no part."""
+    if seg is None:
+        return logits.argmax(2)
+    if seg.shape != logits.shape[:2]:
+        raise ValueError(f"seg is {tuple(seg.shape)}, but there are {tuple(logits.shape[:2])} points")
+    first, parts = getattr(net, "first", 0), logits.shape[2]
+    wrong = seg[(seg != -1) & ((seg < first) | (seg >= first + parts))]
+    if len(wrong):
+        raise CheckpointError(
+            f"part {wrong[0]} is none of the network's parts, {first} to {first + parts - 1}; pass a checkpoint that "
+            "was trained on the parts of this source, or the part that its output 0 stands for: "
+            "--model dgcnn_partseg:first=12"
+        )
+    return (seg - first).where(seg >= 0, -1)
+
+
+def cotangent(logits: Tensor, label: Tensor) -> Tensor:
+    """softmax(z) - onehot(label), the gradient of the cross-entropy, with largest entry ±1 in each cloud.
+
+    logits (B, classes) and label (B,), or of points (B, N, parts) and (B, N), which share one scale in a cloud, so
+    each keeps its share of the loss's gradient; a label of -1 leaves zeros. In float64, with the label's own entry as
+    minus the sum of the others, which does not cancel: the direction holds to margins of 745, where float32 is left
+    with nothing beyond 17. A map is normalised for each cloud, so the scale is free. Like logits, f64 on the CPU.
     """
-    g = logits.cpu().double().log_softmax(1).exp()
-    own = label.cpu().long()[:, None]
-    g = g.scatter(1, own, 0)
-    most = g.sum(1, keepdim=True)  # no other entry exceeds it
-    g = g.scatter(1, own, -most)
+    g = logits.cpu().double().log_softmax(-1).exp()
+    label = label.cpu().long()[..., None]
+    own = label.clamp(min=0)
+    g = g.scatter(-1, own, 0)
+    loss = g.sum(-1, keepdim=True)  # no other entry exceeds it
+    g = g.scatter(-1, own, -loss).masked_fill(label < 0, 0)
+    most = loss.masked_fill(label < 0, 0).flatten(1).amax(1).view(-1, *(1,) * (g.ndim - 1))
     return g / most.where(most > 0, torch.ones_like(most))
 
 

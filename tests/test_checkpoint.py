@@ -328,6 +328,14 @@ def test_npz_folder_and_nothing(tmp_path):
     assert "no such file" in refused(tmp_path / "absent.pt")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_or_device_is_not_opened(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr(pathlib.Path, "open", lambda *_: pytest.fail("was opened"))
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        assert "is a pipe or a device, not a file" in refused(path)
+
+
 def test_no_weights(save):
     assert "holds the keys 'epoch', 'args'" in refused(save({"epoch": 1, "args": argparse.Namespace()}))
     assert "holds a list" in refused(save([1, 2]))

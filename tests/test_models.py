@@ -77,6 +77,7 @@ def test_published_checkpoints(shared, monkeypatch, capfd, file, name, classes):
     found = models.load(path)
     state, _ = checkpoint.read(path)
     assert (found.name, found.classes, found.channels, found.trusted) == (name, classes, 3, False)
+    assert (found.task, found.parts) == ("classify", None)
     assert (found.path, found.sha256) == (str(path), checkpoint.sha256(path))
     own = found.net.state_dict()
     assert own.keys() == state.keys() and all(torch.equal(own[key], state[key]) for key in own)
@@ -167,13 +168,12 @@ def test_no_checkpoint_at_all():
 def test_segmentation_net(shared):
     sentence = refused(shared / "data" / "ckpt_points" / "antao97_dgcnn_semseg_s3dis_area1.t7")
     assert sentence.endswith("is a DGCNN semantic-segmentation net (13 outputs per point), not a classifier; "
-                             "mixcli needs a classifier")  # fmt: skip
+                             "mixcli needs a classifier or a DGCNN part-segmentation net")  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("AnTao.DGCNN_partseg(50)", "a DGCNN part-segmentation net (50 "),
         ("AnTao.DGCNN_semseg_s3dis", "a DGCNN semantic-segmentation net (13 "),
         ("yanx27.pointnet2_part_seg_ssg(50)", "a PointNet++ part-segmentation net (50 "),
         ("yanx27.pointnet2_part_seg_msg(50,normals)", "a PointNet++ part-segmentation net (50 "),
@@ -234,6 +234,28 @@ def test_named_but_another(saved):
 def test_nan_weights(saved):
     spoil = lambda state: {**state, "linear3.bias": torch.full((6,), float("nan"))}  # noqa: E731
     assert "6 of the 6 values of linear3.bias are NaN" in refused(saved(spoil))
+
+
+@pytest.mark.parametrize(
+    ("cast", "words"),
+    [
+        (torch.Tensor.int, "holds whole numbers (torch.int32) where the network has floating-point ones"),
+        (torch.Tensor.bool, "holds whole numbers (torch.bool)"),
+        (lambda value: value + 1j, "holds complex numbers (torch.complex64)"),
+    ],
+)
+def test_numbers_of_another_kind(saved, factories, tmp_path, cast, words):
+    change = lambda state: {**state, "bn6.weight": cast(state["bn6.weight"])}  # noqa: E731
+    assert f"bn6.weight {words}" in refused(saved(change))
+    torch.save({"fc.weight": cast(torch.ones(4, 3)), "fc.bias": torch.zeros(4)}, tmp_path / "m.pt")
+    assert f"fc.weight {words}" in refused(tmp_path / "m.pt", f"{factories}:Net", trust=True)
+
+
+def test_counters_may_be_cast_with_the_rest(saved, state):
+    found = models.load(saved(lambda state: {key: value.double() for key, value in state.items()}))
+    assert torch.equal(found.net.linear3.weight, state["linear3.weight"])
+    spoil = lambda state: {**state, "bn6.num_batches_tracked": torch.tensor(1j)}  # noqa: E731
+    assert "bn6.num_batches_tracked holds complex numbers" in refused(saved(spoil))
 
 
 # Programs

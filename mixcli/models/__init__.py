@@ -1,4 +1,4 @@
-"""Trained classifiers: find out which network a checkpoint belongs to, build it, freeze it."""
+"""Trained networks: find out which one a checkpoint belongs to, build it, freeze it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ OWN_NETWORK = f"build it with --model {FACTORY} --trust-ckpt"
 
 @dataclass(frozen=True)
 class Classifier:
-    """A frozen network on the CPU: clouds (B, N, channels) in, logits (B, classes) out. And its origin."""
+    """A frozen network on the CPU: clouds (B, N, channels) in, logits (B, classes) out. And its origin.
+
+    With task "segment" it takes the category (B,) of each cloud beside it, one of ``classes``, and gives logits
+    (B, N, parts).
+    """
 
     net: nn.Module
     name: str
@@ -32,6 +36,8 @@ class Classifier:
     sha256: str
     trusted: bool  # loaded as a program, because the user said so
     note: str  # how the weights were found in the file
+    task: str = "classify"  # or "segment"
+    parts: int | None = None  # of a segmentation network
 
 
 def load(path: str | Path | None, spec: str | None = None, trust: bool = False) -> Classifier:
@@ -86,7 +92,7 @@ def _matches(file: File, layout: Layout, have: Shapes) -> bool:
 def _assembled(file: File, layout: Layout, state: State, options: dict[str, Any], note: str) -> Classifier:
     from torch.random import fork_rng
 
-    from .checkpoint import refuse_nan, shapes
+    from .checkpoint import refuse_kinds, refuse_nan, shapes
     from .pickles import wording
 
     refuse_nan(file.path, state)
@@ -94,9 +100,12 @@ def _assembled(file: File, layout: Layout, state: State, options: dict[str, Any]
         wording(file.path, f"cannot be built as {layout.name}"),
         fork_rng(devices=[]),
     ):  # initial weights draw
-        net = frozen(filled(layout.build(shapes(state), **options), state))
+        net = layout.build(shapes(state), **options)
+        refuse_kinds(file.path, state, net.state_dict())
+        net = frozen(filled(net, state))
     classes, channels = getattr(net, "classes", None), getattr(net, "channels", 3)
-    return Classifier(net, layout.name, options, classes, channels, file.path, file.sha256, False, note)
+    told = {"task": getattr(net, "task", "classify"), "parts": getattr(net, "parts", None)}
+    return Classifier(net, layout.name, options, classes, channels, file.path, file.sha256, False, note, **told)
 
 
 def filled(net: nn.Module, state: State) -> nn.Module:

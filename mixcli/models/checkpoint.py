@@ -73,8 +73,9 @@ def open_file(path: str | Path) -> File:
     place = Path(path)
     if not place.exists():
         raise CheckpointError(f"{path}: no such file; check the path of the checkpoint")
-    if not place.is_file():
-        raise CheckpointError(f"{path}: is not a file; pass the checkpoint file itself")
+    if not place.is_file():  # and to open a pipe waits for whoever writes to it
+        what = "a folder" if place.is_dir() else "a pipe or a device"
+        raise CheckpointError(f"{path}: is {what}, not a file; pass the checkpoint file itself")
     with wording(path, "cannot be read"), place.open("rb") as file:
         _refuse_others(path, file.read(64))  # before all of a large dataset is read
         file.seek(0)
@@ -227,6 +228,26 @@ def refuse_nan(path: str, state: State) -> None:
             )
 
 
+def refuse_kinds(path: str, state: State, want: State) -> None:
+    """Torch casts numbers of any kind to those that a network has: what is lost would be lost in silence.
+
+    Only counters may be of another kind than the network's own, as where all of a state was cast at once.
+    """
+    for key, value in state.items():
+        have, needed = _kind_of(value), _kind_of(want.get(key, value))
+        if have != needed and not (key.endswith(COUNTER) and have != "complex"):
+            raise CheckpointError(
+                f"{path}: {key} holds {have} numbers ({value.dtype}) where the network has {needed} ones; "
+                "pass the checkpoint as it was trained, in floating point"
+            )
+
+
+def _kind_of(value: Tensor) -> str:
+    if value.is_complex():
+        return "complex"
+    return "floating-point" if value.is_floating_point() else "whole"
+
+
 def shapes(state: State) -> dict[str, tuple[int, ...]]:
     """What layouts are recognised by."""
     return {key: tuple(value.shape) for key, value in state.items()}
@@ -257,7 +278,6 @@ def _listed(keys: list[str], what: str) -> str:
 
 
 SEGMENTERS = (  # a key that only they have, and the weight whose rows are the outputs per point
-    ("a DGCNN part-segmentation net", "transform_net.conv1.0.weight", "conv11.weight"),
     ("a DGCNN semantic-segmentation net", "conv8.0.weight", "conv9.weight"),
     ("a PointNet part-segmentation net", "convs1.weight", "convs4.weight"),
     ("a PointNet semantic-segmentation net", "feat.stn.conv1.weight", "conv4.weight"),
@@ -267,12 +287,13 @@ SEGMENTERS = (  # a key that only they have, and the weight whose rows are the o
 
 
 def refuse_others(path: str, have: Shapes) -> None:
-    """Name the networks that are no classifiers of point clouds."""
+    """Name the networks of other tasks, which mixcli does not run."""
     for what, mark, head in SEGMENTERS:
         if mark in have and head in have:
             outputs = f"{have[head][0]} outputs per point"
             raise CheckpointError(
-                f"{path}: is {what} ({outputs}), not a classifier; mixcli needs a classifier"
+                f"{path}: is {what} ({outputs}), not a classifier; "
+                "mixcli needs a classifier or a DGCNN part-segmentation net"
             )
     spatial = next((key for key, shape in have.items() if len(shape) == 4 and max(shape[2:]) > 1), None)
     if spatial:

@@ -10,10 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import kernels
+from .edges import SLOPE, edge_vjp, fold_edges
 from .fold import Affine, Folded, Pull, chain, chain_back, fold, leaky_back
 from .layout import Shape, layout
-
-SLOPE = 0.2  # of every leaky ReLU in the network
 
 
 class DGCNN(Folded):
@@ -63,12 +62,8 @@ class DGCNN(Folded):
         return self.linear3(x)
 
     def fold(self) -> Weights:
-        """Edge convolutions as per-point products: conv([x_j - x_i, x_i]) = W₁ x_j + (W₂ - W₁) x_i + b."""
-        edges = []
-        for i in range(1, 5):
-            weight, bias = fold(getattr(self, f"conv{i}")[0], getattr(self, f"bn{i}"))
-            near, here = weight.chunk(2, 1)
-            edges.append(Affine(torch.cat([near, here - near]), torch.cat([torch.zeros_like(bias), bias])))
+        """Every layer as an affine map."""
+        edges = [fold_edges(conv) for conv in (self.conv1, self.conv2, self.conv3, self.conv4)]
         hidden = [fold(self.linear1, self.bn6), fold(self.linear2, self.bn7)]
         return Weights(edges, fold(self.conv5[0], self.bn5), hidden, fold(self.linear3))
 
@@ -80,7 +75,7 @@ class DGCNN(Folded):
 
 
 class Weights(NamedTuple):
-    """BatchNorm folded in; each edge convolution as one map to the parts of x_j and of x_i, side by side."""
+    """BatchNorm folded in."""
 
     edges: list[Affine]  # (2C, in)
     points: Affine
@@ -89,15 +84,12 @@ class Weights(NamedTuple):
 
 
 def _vjp(weights: Weights, k: int, x: Tensor) -> tuple[Tensor, Pull]:
-    """``DGCNN.vjp``: the max over the edges of a point acts on W₁ x_j alone, as the leaky ReLU is increasing."""
-    levels, winners = [], []
-    for weight, bias in weights.edges:
-        y = F.linear(x, weight, bias)  # (B, N, 2C)
-        near, here = y.chunk(2, 2)
-        most, arg = kernels.edge_max(near.contiguous(), kernels.knn(x, k))
-        x = F.leaky_relu_(most.add_(here), SLOPE)
+    """``DGCNN.vjp``."""
+    levels, pulls = [], []
+    for layer in weights.edges:
+        x, pull_level = edge_vjp(layer, x, k)
         levels.append(x)
-        winners.append(arg)
+        pulls.append(pull_level)
     y = F.linear(torch.cat(levels, 2), *weights.points)  # (B, N, emb)
     top, first = kernels.point_max(y)
     pooled = torch.cat([F.leaky_relu(top, SLOPE), kernels.leaky_mean(y, SLOPE)], 1)
@@ -110,9 +102,8 @@ def _vjp(weights: Weights, k: int, x: Tensor) -> tuple[Tensor, Pull]:
         spread.scatter_add_(1, first[:, None], leaky_back(g_top, top, SLOPE)[:, None])
         parts = (spread @ weights.points.weight).split([level.shape[2] for level in levels], 2)
         g = torch.zeros_like(parts[-1])
-        for (weight, _), part, level, arg in zip(*map(reversed, (weights.edges, parts, levels, winners)), strict=True):
-            g = leaky_back(g + part, level, SLOPE)
-            g = torch.cat([kernels.edge_scatter(g, arg, g.shape[1]), g], 2) @ weight
+        for part, pull_level in zip(reversed(parts), reversed(pulls), strict=True):
+            g = pull_level(g + part)
         return g
 
     return F.linear(z, *weights.last), torch.no_grad()(pull)

@@ -99,12 +99,12 @@ def leaky_back(g: Tensor, y: Tensor, slope: float) -> Tensor:
     return torch.ops.aten.leaky_relu_backward(g, y, slope, True)
 
 
-def autograd_vjp(net: nn.Module, x: Tensor) -> tuple[Tensor, Pull]:
-    """The logits of any network and their transpose, (B, classes) -> like x, by autograd, for one call.
+def autograd_vjp(net: nn.Module, x: Tensor, *rest: Tensor) -> tuple[Tensor, Pull]:
+    """The logits of any network and their transpose in x, like the logits -> like x, by autograd, for one call.
 
     Only what requires a gradient costs one: freeze the parameters first.
     """
     with torch.enable_grad():
         x = x.detach().clone().requires_grad_()
-        logits = net(x)
+        logits = net(x, *rest)
     return logits.detach(), lambda g: torch.autograd.grad(logits, x, g)[0]

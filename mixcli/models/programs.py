@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, UsageError
-from .checkpoint import File, State, difference, shapes, variants
+from .checkpoint import File, State, difference, refuse_kinds, shapes, variants
 from .pickles import wording
 
 OPTIONS = {"layout": "bnc", "channels": 3}
@@ -117,10 +117,11 @@ def called(name: str, factory: Callable[[], Any]) -> nn.Module:
 def fill(net: nn.Module, path: str, state: State) -> str:
     """Load a checkpoint's weights into a factory's network, all of them; returns the prefix taken off."""
     with wording(path, "cannot be loaded into the factory's network"):
-        want = shapes(net.state_dict())
-        tried = [(difference(want, shapes(part)), part, prefix) for part, prefix in variants(state)]
+        want = net.state_dict()
+        tried = [(difference(shapes(want), shapes(part)), part, prefix) for part, prefix in variants(state)]
         apart, state, prefix = next((item for item in tried if not item[0]), tried[-1])
         if apart:
             raise CheckpointError(f"{path}: does not fit the factory's network: {apart}")
+        refuse_kinds(path, state, want)
         net.load_state_dict(state, strict=False)  # strict but for the counters that old files lack
     return prefix
