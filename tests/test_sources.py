@@ -1,12 +1,14 @@
 """Which files --in means, and what is read from them."""
 
+import os
+
 import h5py
 import numpy as np
 import pytest
 from conftest import write_h5
 
 from mixcli.errors import MixError, UsageError
-from mixcli.formats.sources import open_source
+from mixcli.formats.sources import Reading, Source, open_source
 from mixcli.reading import Reader
 
 
@@ -22,8 +24,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def read(*arguments):
-    source, notes = open_source([str(a) for a in arguments])
+def read(*arguments, **reading):
+    source, notes = open_source([str(a) for a in arguments], Reading(**reading))
     return [p.name for p in source.paths], source, notes
 
 
@@ -60,7 +62,7 @@ def test_a_list_cannot_leave_its_folder(folder):
 
 def test_our_own_output_in_the_folder_is_no_source(folder):
     with h5py.File(cloud_file(folder / "train_mixed.h5"), "r+") as file:
-        file.attrs["mixcli"] = "{}"
+        file.attrs["mixcli"] = '{"schema": "mixcli.manifest/1"}'
     assert read(folder)[0] == ["ply_data_train0.h5", "ply_data_train1.h5"]
 
 
@@ -71,10 +73,143 @@ def test_nothing_there(tmp_path):
             read(argument)
 
 
-def test_other_formats_are_refused(tmp_path):
-    (tmp_path / "a.ply").write_text("ply")
-    with pytest.raises(UsageError, match=r"this version reads \.h5"):
-        read(tmp_path / "a.ply")
+REFUSED = {
+    "a.ply": "one cloud without a label; give the folder",
+    "a.jpeg": r"this version reads \.h5, \.hdf5, \.npz",
+    "modelnet40_train_1024pts.dat": "a pickle can run programs",
+    "a.json": "ShapeNetPart's lists",
+    "a.txt": "one cloud without a label",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_other_formats_are_refused(tmp_path, name):
+    (tmp_path / name).write_text("0.25 -1e-3 7\n")
+    for argument in (tmp_path / name, tmp_path / f"*{name[1:]}"):
+        with pytest.raises(UsageError, match=REFUSED[name]):
+            read(argument)
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.npz", "a.txt", "a.json", "a.ply", "a.dat"])
+def test_what_is_no_regular_file_is_not_opened(tmp_path, name):
+    """Opening a FIFO would block for ever."""
+    os.mkfifo(tmp_path / name)
+    for argument in (tmp_path / name, tmp_path / f"*{name[1:]}"):
+        with pytest.raises(MixError, match="not a regular file"):
+            read(argument)
+    with pytest.raises(MixError, match="not a regular file"):
+        Source([tmp_path / name])
+    (tmp_path / "null.h5").symlink_to("/dev/null")
+    with pytest.raises(MixError, match="not a regular file"):
+        read(tmp_path / "null.h5")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="this system has no /proc")
+def test_files_of_the_kernel_are_not_opened(tmp_path):
+    (tmp_path / "a.npz").symlink_to("/proc/self/environ")
+    (tmp_path / "b.txt").symlink_to("/proc/self/maps")
+    for argument in ("/proc/self/mem", tmp_path / "a.npz", tmp_path / "b.txt", "/proc/self/task"):
+        with pytest.raises(MixError, match=r"not a regular file|running system"):
+            read(argument)
+
+
+def test_a_list_names_regular_files_only(folder):
+    os.mkfifo(folder / "pipe.h5")
+    for line in ("pipe.h5", "/dev/null", "a\0b.h5", "x" * 5000):
+        (folder / "train_files.txt").write_text(f"ply_data_train0.h5\n{line}\n")
+        with pytest.raises(UsageError, match=r"train_files\.txt, line 2"):
+            read(folder)
+    assert read(folder / "*train*.h5")[0] == ["ply_data_train0.h5", "ply_data_train1.h5"]
+
+
+def test_a_link_that_leads_out_of_the_folder(folder, tmp_path_factory):
+    outside = cloud_file(tmp_path_factory.mktemp("outside") / "x.h5")
+    (folder / "more_train.h5").symlink_to(outside)
+    with pytest.raises(MixError, match=r"more_train\.h5: is a link that leads out"):
+        read(folder)
+    assert read(folder / "more_train.h5")[0] == ["more_train.h5"], "a file that the user names is the user's choice"
+
+
+def test_a_file_that_is_named_twice_is_read_once(folder):
+    names, source, notes = read(folder / "ply_data_train0.h5", folder / "*train0.h5")
+    assert names == ["ply_data_train0.h5"] and len(source) == 4
+    assert any("ply_data_train0.h5: named more than once, read once" in note for note in notes)
+
+
+def test_splits_of_a_folder(folder):
+    assert read(folder, split="test")[0] == ["ply_data_test0.h5"]
+    assert read(folder, split="train")[0] == read(folder)[0]
+    assert read(folder, split="all")[0] == ["ply_data_test0.h5", "ply_data_train0.h5", "ply_data_train1.h5"]
+    (folder / "test_files.txt").write_text("ply_data_test0.h5")
+    assert read(folder, split="test")[0] == ["ply_data_test0.h5"]
+    (folder / "ply_data_test0.h5").unlink()
+    (folder / "test_files.txt").unlink()
+    with pytest.raises(UsageError, match="--split test: no file in"):
+        read(folder, split="test")
+    with pytest.raises(UsageError, match="--split half: must be one of auto, train, test, all"):
+        read(folder, split="half")
+
+
+def test_a_file_that_is_named_is_read_whatever_the_split(folder):
+    cloud_file(folder / "mine.h5")
+    for name in ("ply_data_train0.h5", "mine.h5"):
+        _, source, notes = read(folder / name, split="test")
+        assert len(source) == 4 and "was named, so all of it is read, whatever --split test says" in notes[0]
+    assert not read(folder / "ply_data_test0.h5", split="test")[2]
+
+
+def test_trainval_stands_for_train_and_val(tmp_path):
+    for i, name in enumerate(["train", "val", "trainval", "test"]):
+        cloud_file(tmp_path / f"{name}.h5", seed=i)
+    names, _, notes = read(tmp_path)
+    assert names == ["trainval.h5"] and "'trainval'" in notes[0]
+    assert read(tmp_path, split="all")[0] == ["test.h5", "trainval.h5"], "no cloud twice"
+
+
+def test_validation_files_are_no_train_files(tmp_path):
+    for name in ("train0", "val0", "test0"):
+        cloud_file(tmp_path / f"{name}.h5")
+    assert read(tmp_path)[0] == ["train0.h5"]
+
+
+def test_parts_open_again_by_their_paths(folder):
+    source = read(folder)[1]
+    again = Source([part.path for part in source.parts])
+    assert again.paths == source.paths and (again.labels == source.labels).all()
+
+
+def test_points_of_all_parts(tmp_path):
+    one, other = cloud_file(tmp_path / "a.h5", points=8), cloud_file(tmp_path / "b.h5", points=9)
+    assert (read(one)[1].points, read(one, other)[1].points) == (8, None)
+    with pytest.raises(MixError, match="holds no cloud"):
+        read(write_h5(tmp_path / "c.h5", np.zeros((0, 8, 3), np.float32), np.zeros(0, int)))
+
+
+def test_hard_labels_as_soft_ones(tmp_path):
+    source = read(write_h5(tmp_path / "a.h5", np.zeros((4, 8, 3), np.float32), np.array([2, 0, -1, 1])))[1]
+    assert not source.is_soft
+    assert source.soft(np.array([3, 0, 2])).tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("value", [2**63, 2**64 - 1])
+def test_labels_that_no_integer_holds(tmp_path, value):
+    labels = np.array([0, 1, value, 0], np.uint64)
+    path = write_h5(tmp_path / "a.h5", np.zeros((4, 8, 3), np.float32), labels)
+    with pytest.raises(MixError, match=rf"a\.h5\[2\]: label {value} is no class number"):
+        read(path)
+
+
+def test_links_inside_a_file_are_not_followed(tmp_path):
+    cloud_file(tmp_path / "real.h5")
+    with h5py.File(cloud_file(tmp_path / "a.h5"), "r+") as file:
+        file["normal"] = h5py.ExternalLink("real.h5", "data")
+        file["pid"] = h5py.SoftLink("/data")
+    with pytest.raises(MixError, match="'pid' is no plain dataset"):
+        read(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        del file["pid"]
+    with pytest.raises(MixError, match="'normal' is no plain dataset"):
+        assert read(tmp_path / "a.h5")[1].has_normals
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64, np.uint16])
@@ -86,8 +221,11 @@ def test_labels_of_any_integer_type(tmp_path, dtype, shape):
 
 
 def test_class_names_beside_the_file(folder):
-    (folder / "shape_names.txt").write_text("airplane\r\nbathtub\n\n")
+    (folder / "shape_names.txt").write_bytes(b"\xef\xbb\xbfairplane\r\nbathtub\n\n")
     assert read(folder / "ply_data_train0.h5")[1].class_names == ("airplane", "bathtub")
+    os.truncate(folder / "shape_names.txt", 17 << 20)
+    with pytest.raises(MixError, match="too many for a list"):
+        read(folder / "ply_data_train0.h5")
 
 
 def test_files_of_two_datasets(tmp_path):
@@ -99,93 +237,104 @@ def test_files_of_two_datasets(tmp_path):
         read(tmp_path / "a" / "x.h5", tmp_path / "b" / "x.h5")
 
 
-@pytest.mark.parametrize("layout", [{}, {"chunks": (3, 8, 3), "compression": "gzip"}, {"chunks": (1, 16, 3)}])
-@pytest.mark.parametrize("keep", [True, False])
-def test_windows_hold_the_right_clouds_however_they_are_read(tmp_path, monkeypatch, layout, keep):
-    import mixcli.reading
-
-    monkeypatch.setattr(mixcli.reading, "KEEP_BYTES", 2**31 if keep else 0)
-    monkeypatch.setattr(mixcli.reading, "STRIDE", 5)
-    clouds = np.random.default_rng(0).uniform(-1, 1, (20, 16, 3)).astype(np.float32)
-    for i, part in enumerate(np.split(clouds, 2)):
-        with h5py.File(tmp_path / f"{i}.h5", "w") as file:
-            file.create_dataset("data", data=part, **layout)
-            file["label"] = np.zeros(10, np.uint8)
-    source = read(tmp_path / "*.h5")[1]
-    reader = Reader(source, 1, points=8, spool=tmp_path)
-    reader.load()
-    assert (reader.kept is None) == (not keep and layout.get("chunks", (1,))[0] == 1)
-    order = np.random.default_rng(1).permutation(20)
-    assert (reader.read(order) == clouds[order, :8]).all()
-    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".h5", ".h5"], "the spool has no name"
+def scan_object_nn(path, mask=None, **extra):
+    clouds = np.random.default_rng(0).uniform(-1, 1, (3, 8, 3)).astype(np.float32)
+    inside = np.array([[0, -1, 4, -1, 0, 0, -1, -1], [-1] * 8, [3] * 8])
+    return clouds, write_h5(path, clouds, np.array([0, 14, 2]), mask=inside if mask is None else mask, **extra)
 
 
-def test_the_source_is_decoded_once(tmp_path, monkeypatch):
-    source = read(cloud_file(tmp_path / "a.h5", n=64))[1]
-    rows = []
-    original = source.parts[0].read
-    monkeypatch.setattr(source.parts[0], "read", lambda r, *a: rows.append(len(range(64)[r])) or original(r, *a))
-    reader = Reader(source, 1, points=16)
-    reader.load()
-    for window in np.array_split(np.random.default_rng(0).permutation(64), 8):
-        reader.read(window)
-    assert sum(rows) == 64
+def test_background_is_dropped_on_request(tmp_path):
+    clouds, path = scan_object_nn(tmp_path / "training_objectdataset.h5")
+    kept = read(path)[1]
+    assert kept.points == 8 and (kept.parts[0].read(slice(0, 3), 8, True) == clouds).all()
+    assert kept.class_names[:2] == ("bag", "bin") and kept.class_names[14] == "toilet" and kept.known_classes() == 15
+    source = read(path, drop_background=True)[1]
+    assert source.points is None
+    first, none, last = source.parts[0].read(np.arange(3), 3, True)
+    assert (first == clouds[0, [0, 2, 4]]).all() and (last == clouds[2, :3]).all()
+    assert none == "all of its points are background ('mask' is -1)"
+    every = source.parts[0].read(slice(0, 1), 3, False)
+    assert (every[0] == clouds[0, [0, 2, 4, 5]]).all()
 
 
-def test_subsampling(tmp_path):
-    source = read(cloud_file(tmp_path / "a.h5", points=32))[1]
-    raw = source.parts[0].read(slice(0, 4), 32)
-    read_as = lambda how, seed=0: Reader(source, 1, 8, how, seed=seed).read(np.arange(4))  # noqa: E731
-    assert (read_as("first") == raw[:, :8]).all()
-    for how in ("random", "fps"):
-        chosen = read_as(how)
-        found = (chosen[:, :, None] == raw[:, None]).all(3)
-        assert (found.sum(2) == 1).all() and (found.sum(1) <= 1).all(), "points of the cloud, none twice"
-    assert (read_as("random", 0) != read_as("random", 1)).any()
-    one = Reader(source, 1, 8, "random").read(np.array([2]))
-    assert (one[0] == read_as("random")[2]).all(), "a cloud's points do not depend on its window"
+def test_a_cloud_of_background_is_a_bad_sample(tmp_path):
+    path = scan_object_nn(tmp_path / "training_objectdataset.h5")[1]
+    reader = Reader(read(path, drop_background=True)[1], 15, 4)
+    with pytest.raises(MixError, match=r"\.h5\[1\]: all of its points are background"):
+        reader.load()
 
 
-def test_fps_is_spread_out(tmp_path):
-    source = read(cloud_file(tmp_path / "a.h5", points=256))[1]
-    gap = lambda c: np.sort(np.linalg.norm(c[:, None] - c[None], axis=2), 1)[:, 1].min()  # noqa: E731
-    fps, first = (Reader(source, 1, 32, how).read(np.array([0]))[0] for how in ("fps", "first"))
-    assert gap(fps) > 2 * gap(first)
+def test_masks_that_do_not_fit(tmp_path):
+    path = scan_object_nn(tmp_path / "a.h5", mask=np.zeros((3, 7), int))[1]
+    assert len(read(path)[1]) == 3, "it is not read"
+    with pytest.raises(MixError, match=r"'mask' is \(3, 7\) int64; expected \(3, 8\)"):
+        read(path, drop_background=True)
+    with pytest.raises(UsageError, match="--drop-background"):
+        read(cloud_file(tmp_path / "b.h5"), drop_background=True)
 
 
-def test_farthest_points_without_numba(monkeypatch):
-    from mixcli import clouds
-
-    points = np.random.default_rng(0).uniform(-1, 1, (100, 3)).astype(np.float32)
-    compiled = clouds.farthest(points, 40, 7)
-    monkeypatch.setattr(clouds, "have_numba", lambda: False)
-    assert (clouds.farthest(points, 40, 7) == compiled).all() and compiled[0] == 7
+def test_published_names_only_where_they_fit(tmp_path):
+    path = write_h5(tmp_path / "test_objectdataset.h5", np.zeros((2, 8, 3), np.float32), np.array([0, 15]))
+    assert read(path)[1].class_names is None
+    (tmp_path / "shape_names.txt").write_text("\n".join(f"c{i}" for i in range(16)))
+    assert read(path)[1].class_names[15] == "c15"
 
 
-def test_unit_sphere(tmp_path):
-    clouds = np.random.default_rng(0).uniform(5, 90, (3, 16, 3)).astype(np.float32)
-    clouds[2] = 7.0  # a cloud that is one point has no radius
-    source = read(write_h5(tmp_path / "a.h5", clouds, np.zeros(3, int)))[1]
-    found = Reader(source, 1, 16, normalize="unit-sphere").read(np.arange(3))
-    assert np.allclose(found.mean(1), 0, atol=1e-6)
-    assert np.allclose(np.linalg.norm(found, axis=2).max(1), [1, 1, 0], atol=1e-6)
+def test_variants_of_scan_object_nn_are_not_joined(tmp_path):
+    for name in ("training_objectdataset", "training_objectdataset_augmentedrot_scale75", "test_objectdataset"):
+        cloud_file(tmp_path / f"{name}.h5")
+    with pytest.raises(UsageError, match="hold the same objects; name one of them"):
+        read(tmp_path)
+    assert read(tmp_path, split="test")[0] == ["test_objectdataset.h5"]
 
 
-def test_normals(tmp_path):
-    rng = np.random.default_rng(0)
-    clouds, normals = rng.uniform(-1, 1, (2, 4, 16, 3)).astype(np.float32)
-    source = read(write_h5(tmp_path / "a.h5", clouds, np.zeros(4, int), normal=normals))[1]
-    found = Reader(source, 1, 8, normals=True).read(np.array([3, 1]))
-    assert (found == np.concatenate([clouds, normals], 2)[[3, 1], :8]).all()
-    bare = read(cloud_file(tmp_path / "b.h5"))[1]
-    with pytest.raises(UsageError, match="wants normals"):
-        Reader(bare, 1, 8, normals=True)
+def shapenet_part(path, name="pid", **settings):
+    seg = np.random.default_rng(1).integers(0, 50, (4, 16))
+    return seg, cloud_file(path, **{name: seg[:, :, None] if name == "seg" else seg}, **settings)
 
 
-def test_a_bad_value_in_an_unused_point_does_no_harm(tmp_path):
-    clouds = np.zeros((4, 16, 3), np.float32)
-    clouds[1, 12] = np.nan
-    source = read(write_h5(tmp_path / "a.h5", clouds, np.zeros(4, int)))[1]
-    Reader(source, 1, 8).load()
-    with pytest.raises(MixError, match=r"\[1\]: NaN"):
-        Reader(source, 1, 16).load()
+@pytest.mark.parametrize("name", ["pid", "seg"])
+def test_part_labels(tmp_path, name):
+    seg, path = shapenet_part(tmp_path / "a.h5", name, label=15)
+    source = read(path)[1]
+    assert source.has_seg and (source.class_names is None) == (name == "seg"), "names where the file carries pid"
+    found = source.parts[0].read(np.array([1, 3]), 8, True, seg=True)
+    assert found.shape == (2, 8, 4) and (found[:, :, 3] == seg[[1, 3], :8]).all()
+    assert source.parts[0].read(slice(0, 4), 8, False, seg=True).shape == (4, 16, 4)
+
+
+def test_shapenet_part_trains_on_train_and_val(tmp_path):
+    for name in ("ply_data_train0", "ply_data_val0", "ply_data_test0"):
+        shapenet_part(tmp_path / f"{name}.h5")
+    names, source, notes = read(tmp_path)
+    assert names == ["ply_data_train0.h5", "ply_data_val0.h5"] and "'train' or 'val'" in notes[0]
+    assert source.class_names[0] == "Airplane" and source.class_names[15] == "Table" and len(source.class_names) == 16
+    assert read(tmp_path, split="train")[0] == names and read(tmp_path, split="test")[0] == ["ply_data_test0.h5"]
+
+
+@pytest.mark.parametrize("name", ["pid", "seg"])
+def test_part_labels_that_do_not_fit(tmp_path, name):
+    for wrong in (np.zeros((4, 15), int), np.zeros((3, 16), int), np.zeros((4, 16))):
+        path = cloud_file(tmp_path / "a.h5", **{name: wrong})
+        with pytest.raises(MixError, match=rf"a\.h5: '{name}' is .*expected \(4, 16\) integers"):
+            read(path)
+    large = read(cloud_file(tmp_path / "b.h5", **{name: np.full((4, 16), 2**40)}))[1]
+    with pytest.raises(MixError, match="part label beyond"):
+        large.parts[0].read(slice(0, 4), 16, True, seg=True)
+
+
+def test_a_value_too_large_for_float32_is_a_bad_sample(tmp_path):
+    clouds = np.zeros((2, 8, 3))
+    clouds[1, 3, 0] = 1e300
+    reader = Reader(read(write_h5(tmp_path / "a.h5", clouds, np.zeros(2, int)))[1], 1, 8)
+    with pytest.raises(MixError, match=r"\[1\]: an infinite value"):
+        reader.load()
+
+
+def test_recorded_clouds(shared):
+    """The real files, in ModelNet40's layout."""
+    folder = shared / "data" / "pc_kaykit_cc0"
+    names, source, notes = read(folder)
+    assert names == ["ply_data_train0.h5"] and "train_files.txt" in notes[0]
+    assert len(source) == 165 and source.points == 2048 and source.has_normals and not source.has_seg
+    assert len(source.class_names) == 21 and len(read(folder, split="all")[1]) == 221

@@ -20,6 +20,7 @@ class Part(Protocol):
     has_seg: bool  # whether points have part labels
     is_soft: bool  # whether labels are distributions: mixcli's own datasets
     random_access: bool  # whether one cloud can be read without decoding others
+    notes: list[str]  # for the user, about how it was read
     preload: bool  # whether decoding everything once, in file order, beats reading rows as they are wanted
 
     def __len__(self) -> int: ...
@@ -28,7 +29,7 @@ class Part(Protocol):
         """The file of a cloud, and its index in it; None where the file is the cloud."""
 
     def soft(self, rows: np.ndarray) -> np.ndarray:
-        """Soft labels (r,C) f32 of rows, where `is_soft`."""
+        """Soft labels (r,C) f32 of rows; only where `is_soft`."""
 
     def read(
         self, rows: slice | np.ndarray, points: int, first: bool, normals: bool = False, seg: bool = False
@@ -36,6 +37,6 @@ class Part(Protocol):
         """Clouds of `rows` (a slice, or sorted indices): one (r,P,C) f32 array, or a list of (P_i,C) f32.
 
         Channels: x y z, then the normal, then the part label, as asked for. `first`: the first `points` points are
-        enough, else all are wanted; a mesh gives exactly `points`. In a list a cloud that cannot be read is a
+        enough, and one more where a cloud has more; else all are wanted. A mesh gives exactly `points`. In a list a cloud that cannot be read is a
         string, the reason. A file of many clouds that cannot be read raises MixError.
         """

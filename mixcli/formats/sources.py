@@ -1,129 +1,158 @@
-"""Which files `--in` means, and the clouds in them as one numbered source."""
+"""The clouds that `--in` names, as one numbered source."""
 
 from __future__ import annotations
 
-import glob
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mixcli.errors import MixError, UsageError
+from mixcli.formats.container import is_mixed
+from mixcli.formats.finding import READABLE, expand
+from mixcli.formats.folders import class_folders
+from mixcli.formats.listings import id_list
 from mixcli.formats.modelnet import H5Clouds, short
+from mixcli.formats.npz_clouds import NpzClouds
+from mixcli.formats.own import OwnClouds
+from mixcli.formats.part import Part
+from mixcli.formats.plain import require_file
+from mixcli.formats.shapenet import is_shapenet, split_list, whole_shapenet
+from mixcli.formats.splits import H5
 
-SUFFIXES = (".h5", ".hdf5")
+SPLITS = ("auto", "train", "test", "all")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are read; part of the recipe."""
+
+    split: str = "auto"  # auto: the train split where the source tells train from test, else everything
+    drop_background: bool = False  # points that ScanObjectNN's `mask` marks
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise UsageError(f"--split {self.split}: must be one of {', '.join(SPLITS)}")
 
 
 class Source:
-    """Labelled clouds of one or several files, numbered through in the order of the files."""
+    """Labelled clouds of one or several parts, numbered through in their order."""
 
-    def __init__(self, paths: list[Path]):
-        self.parts = [_opened(path) for path in paths]
-        self.paths = paths
+    def __init__(self, paths: list[Path], reading: Reading = Reading()):
+        self.parts = [_opened(Path(path), reading) for path in paths]
+        self.paths = [part.path for part in self.parts]
         self.labels = np.concatenate([part.labels for part in self.parts])
-        self.class_names = read_class_names(paths)
+        self.class_names = _agreed(self.parts)
         self.starts = np.cumsum([0, *map(len, self.parts)])
+        self.notes = [note for part in self.parts for note in part.notes]
+        self._width = _soft_width(self.parts, self.class_names)
+        if reading.drop_background and all(getattr(part, "mask", None) is None for part in self.parts):
+            raise UsageError(f"--drop-background: {self.paths[0]} has no 'mask' as ScanObjectNN's files; leave it out")
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def address(self, sample: int) -> tuple[str, int]:
-        """File and index within it."""
+    def address(self, sample: int) -> tuple[str, int | None]:
+        """File, and index within it; None where the file is the cloud."""
         part = int(np.searchsorted(self.starts, sample, side="right")) - 1
-        return str(self.paths[part]), int(sample - self.starts[part])
+        return self.parts[part].address(int(sample - self.starts[part]))
 
     def known_classes(self) -> int:
         """As many as there are names, else up to the highest label."""
-        return len(self.class_names) if self.class_names else int(self.labels.max(initial=0)) + 1
+        return len(self.class_names) if self.class_names else max(self._width, int(self.labels.max(initial=0)) + 1)
+
+    @property
+    def points(self) -> int | None:
+        """Of every cloud; None where parts differ or do not say."""
+        found = {part.points for part in self.parts}
+        return found.pop() if len(found) == 1 else None
+
+    @property
+    def has_normals(self) -> bool:
+        return all(part.has_normals for part in self.parts)
+
+    @property
+    def has_seg(self) -> bool:
+        return all(part.has_seg for part in self.parts)
+
+    @property
+    def is_soft(self) -> bool:
+        return any(part.is_soft for part in self.parts)
+
+    def soft(self, samples: np.ndarray) -> np.ndarray:
+        """Soft labels of source indices (m,) -> (m,C) f32; for a part of hard labels one-hot rows."""
+        found = np.zeros((len(samples), self.known_classes()), np.float32)
+        inside = (self.labels[samples] >= 0) & (self.labels[samples] < found.shape[1])
+        at = np.flatnonzero(inside)
+        found[at, self.labels[samples[at]]] = 1
+        for part, start in zip(self.parts, self.starts, strict=False):
+            if part.is_soft:
+                at = np.flatnonzero((samples >= start) & (samples < start + len(part)))
+                found[at] = 0
+                found[at, : self._width] = part.soft(samples[at] - start)
+        return found
 
 
-def _opened(path: Path) -> H5Clouds:
+def open_source(arguments: list[str], reading: Reading = Reading()) -> tuple[Source, list[str]]:
+    """The source that the `--in` arguments name, and notes for the user about how they were read."""
+    notes: list[str] = []
+    named = [path for argument in arguments for path in expand(str(argument), reading.split, notes)]
+    places = [path.resolve() for path in named]
+    paths = dict(zip(places, named, strict=True))
+    if len(paths) < len(named):
+        twice = next(path for i, path in enumerate(named) if places[i] in places[:i])
+        notes.append(f"{twice}: named more than once, read once")
+    source = Source(sorted(paths.values()), reading)
+    return source, notes + source.notes
+
+
+def _opened(path: Path, reading: Reading) -> Part:
+    part = _part(path, reading)
+    if not len(part):
+        raise MixError(f"{path}: holds no cloud; leave it out")
+    return part
+
+
+def _part(path: Path, reading: Reading) -> Part:
+    """What a path stands for: the one place that knows every layout."""
+    if path.is_dir():
+        if is_mixed(path):
+            return OwnClouds(path)
+        return whole_shapenet(path) if is_shapenet(path) else class_folders(path, reading.split)
+    suffix = require_file(path).suffix.lower()
+    if suffix == ".txt":
+        return id_list(path)
+    if suffix == ".json":
+        return split_list(path)
+    if suffix in H5:
+        return _h5(path, reading)
+    if suffix == ".npz":
+        return OwnClouds(path) if is_mixed(path) else NpzClouds(path, reading.split)
+    raise UsageError(f"{path}: cannot be read; {READABLE}")
+
+
+def _h5(path: Path, reading: Reading) -> Part:
     try:
-        return H5Clouds(path)
+        return OwnClouds(path) if is_mixed(path) else H5Clouds(path, reading.drop_background)
     except (KeyError, RuntimeError, ValueError, OSError) as e:  # HDF5's several ways to say that metadata is torn
         raise MixError(f"{path}: its HDF5 metadata is damaged ({short(e)}); copy or download it again") from e
 
 
-def open_source(arguments: list[str]) -> tuple[Source, list[str]]:
-    """The source that the `--in` arguments name, and notes for the user about how they were read."""
-    notes: list[str] = []
-    paths = sorted({path.resolve(): path for argument in arguments for path in expand(argument, notes)}.values())
-    for path in paths:
-        if path.suffix.lower() not in SUFFIXES:
-            raise UsageError(f"{path}: this version reads {' and '.join(SUFFIXES)} in ModelNet40's layout")
-    return Source(paths), notes
+def _agreed(parts: list[Part]) -> tuple[str, ...] | None:
+    """The class names of all parts that have some."""
+    named = [part for part in parts if part.class_names]
+    for part in named[1:]:
+        if part.class_names != named[0].class_names:
+            raise MixError(f"{named[0].path} and {part.path} differ in their classes; mix them one by one")
+    return named[0].class_names if named else None
 
 
-def expand(argument: str, notes: list[str]) -> list[Path]:
-    """One `--in`: a file, a glob, a folder, or a list of files like ModelNet40's train_files.txt."""
-    path = Path(argument)
-    if path.is_dir():
-        return _folder(path, notes)
-    if path.suffix == ".txt" and path.is_file():
-        return _listed(path)
-    if path.exists() or not glob.has_magic(argument):
-        return [_existing(path)]
-    found = sorted(map(Path, glob.glob(argument)))
-    if not found:
-        raise UsageError(f"--in {argument}: no file matches")
-    return found
-
-
-def _existing(path: Path) -> Path:
-    if not path.exists():
-        raise UsageError(f"--in {path}: no such file or folder")
-    return path
-
-
-def _folder(folder: Path, notes: list[str]) -> list[Path]:
-    """The train files where a folder tells train from test: a mixed set must not learn from test data."""
-    listing = folder / "train_files.txt"
-    if listing.is_file():
-        notes.append(f"{folder}: read the files of train_files.txt")
-        return _listed(listing)
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not _is_ours(p))
-    train = [p for p in found if "train" in p.name]
-    if train and len(train) < len(found):
-        notes.append(f"{folder}: read the {len(train)} of {len(found)} files with 'train' in their name")
-        return train
-    if not found:
-        raise UsageError(f"--in {folder}: no {' or '.join(SUFFIXES)} file in the folder")
-    return found
-
-
-def _is_ours(path: Path) -> bool:
-    """A mixed dataset that was written beside its source is no source, unless it is named."""
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            return "mixcli" in file.attrs
-    except OSError:
-        return False  # damaged: a source, which is refused in words when it is opened
-
-
-def _listed(listing: Path) -> list[Path]:
-    """Files of a list, which writes them relative to some folder above it: the last parts of the path decide."""
-    lines = [line.strip() for line in listing.read_text(errors="replace").splitlines()]
-    found = []
-    for number, line in enumerate(lines, 1):
-        if not line:
-            continue
-        here = [listing.parent / line, listing.parent / Path(line).name]
-        inside = [p for p in here if p.is_file() and p.resolve().is_relative_to(listing.parent.resolve())]
-        if not inside:
-            raise UsageError(f"{listing}, line {number}: {line!r} is not in {listing.parent}")
-        found.append(inside[0])
-    if not found:
-        raise UsageError(f"{listing}: the list is empty")
-    return found
-
-
-def read_class_names(paths: list[Path]) -> tuple[str, ...] | None:
-    """One name a line, from `shape_names.txt` beside the files."""
-    listings = sorted({p.parent / "shape_names.txt" for p in paths if (p.parent / "shape_names.txt").is_file()})
-    contents = {tuple(f.read_text(errors="replace").split("\n")) for f in listings}
-    if len(contents) > 1:
-        raise MixError(f"{listings[0]} and {listings[1]} differ; the sources do not have the same classes")
-    if not contents:
-        return None
-    return tuple(name.strip() for name in contents.pop() if name.strip()) or None
+def _soft_width(parts: list[Part], names: tuple[str, ...] | None) -> int:
+    """Classes of the soft labels, 0 without any. They must be the same for all, and not more than there are names."""
+    widths = {part.path: part.soft(np.empty(0, np.int64)).shape[1] for part in parts if part.is_soft}
+    first = next(iter(widths), None)
+    for path, width in widths.items():
+        if width != widths[first] or (names and width != len(names)):
+            other = f"{len(names)} class names" if names else f"{widths[first]} classes in {first}"
+            raise MixError(f"{path}: soft labels of {width} classes, but {other}; mix them one by one")
+    return widths[first] if widths else 0
