@@ -26,6 +26,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 import mixcli
+from mixcli.clouds import Clouds
 from mixcli.engine import Engine
 from mixcli.methods.sagemix import SageMix
 from mixcli.models import load
@@ -66,10 +67,10 @@ def source(folder: Path, n: int) -> Path:
 def saliency_alone(clouds: np.ndarray, labels: np.ndarray, ckpt: Path, workers: int) -> float:
     """Seconds of the saliency pass of a run, nothing beside it."""
     model = load(str(ckpt))
-    with closing(Engine(NoAssignment, model, "cpu", workers, None, lambda _: None)) as engine:
+    with closing(Engine(NoAssignment, model, "cpu", workers)) as engine:
         at = np.arange(len(clouds))[None]
         began = time.perf_counter()
-        engine.wait(engine.start(clouds, labels, at, at), lambda _: None)
+        engine.wait(engine.start(Clouds(clouds), labels, at, at), lambda _: None)
         return time.perf_counter() - began
 
 

@@ -10,9 +10,15 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["METHODS", "__version__", "mix", "verify", "view"]
+__all__ = ["METHODS", "__version__", "convert", "mix", "open_dataset", "verify", "view"]
 
-_HOMES = {"mix": ("mixcli.run", "mix"), "verify": ("mixcli.verification", "verify"), "view": ("mixcli.viewing", "view")}
+_HOMES = {
+    "convert": "mixcli.conversion",
+    "mix": "mixcli.run",
+    "open_dataset": "mixcli.torch_dataset",
+    "verify": "mixcli.verification",
+    "view": "mixcli.viewing",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -20,6 +26,5 @@ def __getattr__(name: str) -> Any:
     if name == "METHODS":
         return import_module("mixcli.methods").methods()
     if name in _HOMES:
-        module, attribute = _HOMES[name]
-        return getattr(import_module(module), attribute)
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'mixcli' has no attribute {name!r}")

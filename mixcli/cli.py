@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from mixcli import __version__, commands
+from mixcli.commands import conclude
 from mixcli.console import Console, say, verbosity
 from mixcli.errors import MixError, UsageError
 from mixcli.methods import get, methods
@@ -105,6 +106,7 @@ def _mix(cls: type, arguments: dict[str, Any]) -> None:
     own = {f.name: arguments.pop(f.name) for f in fields(cls)}
     from mixcli.job import Job
 
+    arguments["folder"] = arguments["out"].endswith("/")
     arguments["out"] = Path(arguments["out"])
     job = Job(cls(**own), command=shlex.join(["mixcli", *sys.argv[1:]]), **arguments)
     console = Console(quiet)
@@ -117,21 +119,7 @@ def _mix(cls: type, arguments: dict[str, Any]) -> None:
 
     with console:
         result = run(job, console.report())
-    console.note(_summary(result.manifest))
-    click.echo(str(result.path))
-    if result.manifest["skipped"]:
-        raise click.exceptions.Exit(3)
-
-
-def _summary(manifest: dict[str, Any]) -> str:
-    told = [f"{manifest['rows']:,} rows from {manifest['samples']:,} samples in {manifest['seconds']:.1f} s"]
-    ckpt = manifest["checkpoint"]
-    if ckpt and ckpt["accuracy"] is not None:
-        told.append(f"the checkpoint labels {ckpt['accuracy']:.1%} of them rightly")
-    if skipped := manifest["skipped"]:
-        first = skipped[0]
-        told.append(f"{len(skipped)} skipped (first: {first['path']}[{first['index']}]: {first['reason']})")
-    return "; ".join(told)
+    conclude(console, result)
 
 
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"]})
@@ -146,5 +134,5 @@ def main() -> None:
     """
 
 
-for _command in (commands.merge, commands.inspect, commands.verify, commands.view):
+for _command in (commands.convert, commands.merge, commands.inspect, commands.verify, commands.view):
     main.add_command(_command)

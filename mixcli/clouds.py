@@ -1,6 +1,8 @@
-"""Preparing clouds before any model sees them: fewer points, unit sphere."""
+"""Clouds as they are prepared before any model sees them: as many points as wanted, unit sphere."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,6 +11,44 @@ from mixcli.rng import uniforms
 
 SUBSAMPLE = ("first", "random", "fps")
 NORMALIZE = ("none", "unit-sphere")
+PAD = ("none", "repeat")
+
+
+@dataclass(frozen=True)
+class Clouds:
+    """Clouds of equal size, and what their points carry."""
+
+    values: np.ndarray  # (w,N,C) f32: x y z, then the normal, then the part label
+    has_normals: bool = False
+    has_seg: bool = False
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: np.ndarray) -> Clouds:
+        return Clouds(self.values[rows], self.has_normals, self.has_seg)
+
+    @property
+    def xyz(self) -> np.ndarray:
+        """(w,N,3) f32."""
+        return self.values[:, :, :3]
+
+    @property
+    def normals(self) -> np.ndarray | None:
+        """(w,N,3) f32."""
+        return self.values[:, :, 3:6] if self.has_normals else None
+
+    @property
+    def seg(self) -> np.ndarray | None:
+        """Part labels (w,N) i64."""
+        return self.values[:, :, -1].astype(np.int64) if self.has_seg else None
+
+
+def sized(cloud: np.ndarray, count: int, how: str, seed: int, sample: int) -> np.ndarray:
+    """A cloud of any size brought to `count` points; of too few, all are taken again and again. (P,C) -> (count,C)."""
+    if len(cloud) < count:
+        return cloud[np.arange(count) % len(cloud)]
+    return choose(cloud[None], count, how, seed, np.array([sample]))[0]
 
 
 def choose(clouds: np.ndarray, count: int, how: str, seed: int, samples: np.ndarray) -> np.ndarray:
@@ -31,7 +71,7 @@ def choose(clouds: np.ndarray, count: int, how: str, seed: int, samples: np.ndar
 
 
 def unit_sphere(clouds: np.ndarray) -> np.ndarray:
-    """Mean to the origin, farthest point to distance 1; normals, channels 3 to 5, stay. (B,P,C) f32 -> (B,P,C) f32."""
+    """Mean to the origin, farthest point to distance 1; the channels from 3 on stay. (B,P,C) f32 -> (B,P,C) f32."""
     xyz = clouds[:, :, :3].astype(np.float64)
     xyz -= xyz.mean(axis=1, keepdims=True)
     radius = np.sqrt((xyz**2).sum(axis=2).max(axis=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -12,13 +13,61 @@ from typing import Any
 import click
 
 from mixcli.console import Console, say, verbosity
-from mixcli.errors import UsageError
-from mixcli.options import VERBOSITY, add, chosen
+from mixcli.errors import UsageError, address
+from mixcli.options import OPTIONS, VERBOSITY, add, chosen
+
+
+def conclude(console: Console, result: Any) -> None:
+    """The end of a run: what was made, on stdout where it is, and exit code 3 where samples were skipped."""
+    console.note(_summary(result.manifest))
+    click.echo(str(result.path))
+    if result.manifest["skipped"]:
+        raise click.exceptions.Exit(3)
+
+
+def _summary(manifest: dict[str, Any]) -> str:
+    told = [f"{manifest['rows']:,} rows from {manifest['samples']:,} samples in {manifest['seconds']:.1f} s"]
+    ckpt = manifest["checkpoint"]
+    if ckpt and ckpt["accuracy"] is not None:
+        told.append(f"the checkpoint labels {ckpt['accuracy']:.1%} of them rightly")
+    if skipped := manifest["skipped"]:
+        first = skipped[0]
+        told.append(f"{len(skipped)} skipped (first: {address(first['path'], first['index'])}: {first['reason']})")
+    return "; ".join(told)
+
+
+# Options of `convert`: those of the mixing commands that concern reading and writing.
+READING = ("--subsample", "--pad", "--normalize", "--split", "--drop-background", "--classes", "--on-error")
+WRITING = ("--workers", "--resume", "--overwrite")
+
+
+@click.command()
+@click.argument("source", type=click.Path())
+@click.argument("out", type=click.Path())
+@click.option("--points", type=click.IntRange(1), help="Points of a cloud; by default as many as the source has.")
+@click.option("--seed", type=int, default=0, help="Decides --subsample random.")
+@add([option for option in OPTIONS if option[0][0] in READING + WRITING])
+@add(VERBOSITY)
+def convert(source: str, out: str, **arguments: Any) -> None:
+    """Write any source, or a mixed dataset, to any container without mixing: .h5, .npz, or a folder of .ply.
+
+    \b
+    Example:
+      mixcli convert modelnet40_normal_resampled/ modelnet40.h5
+      mixcli convert mixed.h5 mixed_ply/
+    """
+    quiet, _ = verbosity(arguments)
+    from mixcli.conversion import convert as convert_
+
+    typed = shlex.join(["mixcli", *sys.argv[1:]])
+    with Console(quiet) as console:
+        result = convert_(source, out, report=console.report(), command=typed, **arguments)
+    conclude(console, result)
 
 
 @click.command()
 @click.argument("shards", nargs=-1, required=True, type=click.Path())
-@click.option("--out", required=True, type=click.Path(), help="The whole dataset, .h5.")
+@click.option("--out", required=True, type=click.Path(), help="The whole dataset: .h5, .npz or a folder.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 @add(VERBOSITY)
 def merge(shards: tuple[str, ...], out: str, overwrite: bool, **shown: Any) -> None:
@@ -32,7 +81,7 @@ def merge(shards: tuple[str, ...], out: str, overwrite: bool, **shown: Any) -> N
     from mixcli.merge import merge as merge_
 
     with Console(quiet) as console:
-        merge_([Path(p) for p in shards], Path(out), overwrite, console.report())
+        merge_([Path(p) for p in shards], Path(out), overwrite, console.report(), out.endswith("/"))
     click.echo(out)
 
 

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from mixcli.errors import MixError
-from mixcli.fields import Digest, Field
-from mixcli.formats.h5 import MixedH5
+from mixcli.fields import Digest
+from mixcli.formats.container import open_mixed
 from mixcli.manifest import read_fields
 from mixcli.output import runs
+from mixcli.schema import wrong
 
 BLOCK_BYTES = 32 << 20
+MOST_ROW = 1 << 32  # bytes of one field of one row
 
 
 class Dataset:
@@ -25,27 +27,34 @@ class Dataset:
 
     def __init__(self, path: Path):
         self.path = path
-        self.file = MixedH5(path)
+        self.file = open_mixed(path)
         self.manifest = self.file.manifest()
-        self.fields: tuple[Field, ...] = read_fields(self.manifest, path)
-        try:
-            self.recipe: dict[str, Any] = self.manifest["recipe"]
-            self.rows, self.mixes = int(self.manifest["rows"]), int(self.manifest["mixes"])
-            self.windows = [
-                (int(w["window"]), int(w["first_row"]), int(w["rows"]), w["sha256"]) for w in self.manifest["windows"]
-            ]
-            self.skipped = [(int(s["window"]), int(s["sample"])) for s in self.manifest["skipped"]]
-            sizes = {f.name: f.shape for f in self.fields}
-            sound = sizes["soft_label"] == (self.recipe["classes"],) and sizes["data"] == (self.recipe["points"], 3)
-            sound &= 0 <= self.mixes <= self.rows and all(0 <= w[1] and 0 <= w[2] for w in self.windows)
-            sound &= all(w[1] + w[2] <= self.rows for w in self.windows)
-            sound &= all(isinstance(self.recipe[name], int) and self.recipe[name] > 0 for name in ("k", "partners"))
-        except (KeyError, TypeError, ValueError, AttributeError) as e:
-            raise MixError(f"{path}: its manifest is incomplete ({e!r})") from e
-        names = self.file.class_names
-        sound &= names is None or len(names) >= self.recipe["classes"]
-        if not sound:
+        if fault := next(wrong(self.manifest), None):
+            raise MixError(f"{path}: its manifest cannot be followed: {fault}")
+        self.fields = read_fields(self.manifest)
+        self.recipe: dict[str, Any] = self.manifest["recipe"]
+        self.rows, self.mixes = self.manifest["rows"], self.manifest["mixes"]
+        self.windows = [(w["window"], w["first_row"], w["rows"], w["sha256"]) for w in self.manifest["windows"]]
+        self.skipped = [(s["window"], s["sample"]) for s in self.manifest["skipped"]]
+        if not self._is_consistent():
             raise MixError(f"{path}: its manifest contradicts itself: rows, windows, fields and recipe do not agree")
+
+    def _is_consistent(self) -> bool:
+        recipe, sizes = self.recipe, {f.name: f.shape for f in self.fields}
+        names = self.file.class_names
+        return (
+            sizes.get("soft_label") == (recipe["classes"],)
+            and sizes.get("data") == (recipe["points"], 3)
+            and sizes.get("parent") == sizes.get("parent_label") == sizes.get("weight")
+            and len(sizes.get("parent", ())) == 1
+            and sizes.get("label") == ()
+            and all(f.row_bytes < MOST_ROW for f in self.fields)
+            and self.mixes <= self.rows
+            and all(first + rows <= self.rows for _, first, rows, _ in self.windows)
+            and min(recipe["k"], recipe["partners"], recipe["classes"], recipe["window"]) > 0
+            and len(recipe["shard"]) == 2
+            and (names is None or len(names) >= recipe["classes"])
+        )
 
     def require(self) -> Dataset:
         """The dataset itself, if its fields are as large as the manifest says."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from mixcli.engine import Engine
 from mixcli.job import Job, check_out
 from mixcli.report import Report
+from mixcli.run import open_engine
 from mixcli.setup import Setup
 
 TRIAL = 8  # pairs
@@ -17,11 +17,12 @@ TRIAL = 8  # pairs
 
 def estimate(job: Job, report: Report) -> dict[str, Any]:
     """Counts, bytes and seconds of a job, nothing written. The seconds come from a few samples of the first window."""
-    check_out(job.out)
+    check_out(job.out, job.folder)
     setup = Setup(job, report)
-    check_out(job.out, setup.source.paths)
+    job = setup.job
+    check_out(job.out, job.folder, setup.source.paths)
     setup.plan.check()
-    plan, shape = setup.plan, (job.points, setup.reader.channels)
+    plan = setup.plan
     told = {
         "method": setup.traits.name,
         "samples": plan.samples,
@@ -31,7 +32,7 @@ def estimate(job: Job, report: Report) -> dict[str, Any]:
         "rows": plan.rows,
         "bytes": plan.rows * sum(f.row_bytes for f in setup.fields),
         "out": str(job.out),
-        "points": shape[0],
+        "points": job.points,
     }
     if setup.model:
         options = "".join(f" {k}={v}" for k, v in setup.model.options.items())
@@ -43,14 +44,14 @@ def estimate(job: Job, report: Report) -> dict[str, Any]:
 
 def _trial(job: Job, setup: Setup) -> dict[str, Any]:
     """Time some pairs of the first window: once to compile and warm up, once to measure."""
-    engine = Engine(job.method, setup.model, job.device, job.workers, job.batch_size, lambda _: None)
+    engine = open_engine(setup, job.batch_size)
     try:
         samples = setup.plan.windows[0].samples[: max(TRIAL, engine.batch)]
         clouds = setup.reader.read(samples)
         for _ in range(2):
             began = time.monotonic()
             at = np.arange(len(samples))
-            work = engine.start(clouds, None, at[None], np.roll(at, 1)[None])
+            work = engine.start(clouds, setup.source.labels[samples], at[None], np.roll(at, 1)[None])
             engine.wait(work, lambda _: None)
             saliency_and_assignment = time.monotonic() - began
             began = time.monotonic()

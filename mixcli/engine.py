@@ -19,38 +19,52 @@ import torch
 
 from mixcli import assignment
 from mixcli.errors import MixError, UsageError
+from mixcli.kinds import kind
 from mixcli.rng import uniforms
-from mixcli.saliency import NonFinite, gradient
-from mixcli.samples import Mixed, Samples
+from mixcli.saliency import NonFinite
 
 CHUNK = 64  # pairs mixed at a time: part of the result's last bits, so a constant
-CPU_BATCH, CUDA_BATCH = 1, 32
 
 
 @dataclass
 class Work:
     """A window under way: arrays that the workers fill in."""
 
-    clouds: np.ndarray  # (w,N,C) f32
-    target: np.ndarray | None  # (w,) i64, or None: towards the prediction
+    values: Any  # Clouds, or Pictures
+    labels: np.ndarray  # (w,) i64
     a: np.ndarray  # (R,p) i64 positions of parent a, bad ones replaced
     b: np.ndarray  # (R,p) i64
-    saliency: np.ndarray | None  # (w,N) f32
-    predicted: np.ndarray  # (w,) i64, -1 where the model was not asked
+    saliency: np.ndarray | None  # (w,N) or (w,H,W) f32
+    asked: np.ndarray  # (w,) bool: went through the model
+    judged: np.ndarray  # (w,) i64 predictions of it that can be right or wrong: the class, or each point's part
+    correct: np.ndarray  # (w,) i64 of those
     uniform: np.ndarray  # (w,) bool
     phi: np.ndarray | None  # (R,p,N) i32
     batch: int = 1
-    futures: list[tuple[Future, int]] = field(default_factory=list)  # and how many clouds each finishes
+    poses: dict[int, Future] = field(default_factory=dict)  # of clouds that are turned before they are assigned
+    futures: list[tuple[Future, int]] = field(default_factory=list)  # and how many samples each finishes
 
 
 class Engine:
     """Runs saliency, assignment and mixes for a method on a device."""
 
-    def __init__(self, method: Any, model: Any, device: str, workers: int | None, batch: int | None, note: Callable):
-        self.method, self.traits, self.note = method, method.traits, note
+    def __init__(
+        self,
+        method: Any,
+        model: Any,
+        device: str = "auto",
+        workers: int | None = None,
+        batch: int | None = None,
+        target: str = "label",
+        keep: tuple[str, ...] = (),
+        note: Callable[[str], None] = lambda sentence: None,
+    ):
+        self.method, self.traits, self.model, self.note = method, method.traits, model, note
+        self.towards_label, self.keep = target == "label", keep
         self.device = choose_device(device)
         self.workers = workers or usable_cores()
-        self.batch = batch or (CPU_BATCH if self.device.type == "cpu" else CUDA_BATCH)
+        self.kind = kind(self.traits.data)
+        self.batch = batch or (self.kind.CPU_BATCH if self.device.type == "cpu" else self.kind.CUDA_BATCH)
         self.net = model.net.to(self.device) if model else None
         self.pool = ThreadPoolExecutor(self.workers, initializer=_one_thread)
         self.feeder = self.pool
@@ -76,25 +90,29 @@ class Engine:
     def device_name(self) -> str:
         return "cpu" if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
 
-    def start(self, clouds: np.ndarray, target: np.ndarray | None, a: np.ndarray, b: np.ndarray) -> Work:
-        """Hand a window to the workers. clouds (w,N,C); a, b (R,p) positions of each pair's parents, p = w in a run.
+    def start(self, values: Any, labels: np.ndarray, a: np.ndarray, b: np.ndarray) -> Work:
+        """Hand w samples to the workers. labels (w,) i64; a, b (R,p) positions of each pair's parents, p = w in a run.
 
         Only parents go through the model.
         """
-        w, n = clouds.shape[:2]
+        w, guided = len(values), self.traits.saliency is not None
         work = Work(
-            clouds, target, a, b,
-            saliency=np.zeros((w, n), np.float32) if self.net is not None else None,
-            predicted=np.full(w, -1, np.int64),
+            values, labels, a, b,
+            saliency=np.zeros((w, *self.kind.map_shape(values)), np.float32) if guided else None,
+            asked=np.zeros(w, bool),
+            judged=np.zeros(w, np.int64),
+            correct=np.zeros(w, np.int64),
             uniform=np.zeros(w, bool),
-            phi=np.zeros((*a.shape, n), np.int32) if self.traits.assignment else None,
+            phi=np.zeros((*a.shape, *self.kind.map_shape(values)), np.int32) if self.traits.assignment else None,
             batch=self.batch,
         )  # fmt: skip
-        if self.net is not None:
-            used = np.unique(np.concatenate([a.ravel(), b.ravel()]))
+        used = np.unique(np.concatenate([a.ravel(), b.ravel()]))
+        if guided:
             for rows in np.split(used, range(self.batch, len(used), self.batch)):
                 work.futures.append((self.feeder.submit(self._saliency, work, rows), len(rows)))
         if self.traits.assignment:
+            if getattr(self.method, "align", False):  # before the pairs, which wait for them
+                work.poses = {i: self.pool.submit(self.method.pose, values.xyz[i]) for i in used.tolist()}
             pairs_of_round = np.arange(a.shape[1])
             for round_ in range(len(a)):
                 for pairs in np.split(pairs_of_round, pairs_of_round[8::8]):
@@ -114,7 +132,7 @@ class Engine:
                 self._saliency_once(work, part)
             except torch.cuda.OutOfMemoryError:
                 if len(part) == 1:
-                    raise MixError("the device's memory does not hold one cloud; use --device cpu") from None
+                    raise MixError("the device's memory does not hold one sample; use --device cpu") from None
                 self._halve(len(part))
                 self._saliency(work, part)
 
@@ -125,24 +143,28 @@ class Engine:
             self.note(f"CUDA is out of memory at a batch of {failed}; going on with {self.batch}")
 
     def _saliency_once(self, work: Work, rows: np.ndarray) -> None:
-        x = torch.from_numpy(work.clouds[rows]).to(self.device)
-        label = None if work.target is None else torch.from_numpy(work.target[rows]).to(self.device)
         try:
-            found = gradient(self.net, x, label)
+            found = self.kind.heat(self, work.values[rows], work.labels[rows])
         except NonFinite as e:
             raise NonFinite([int(rows[r]) for r in e.rows]) from None
-        work.saliency[rows] = found.map.cpu().numpy()
-        work.predicted[rows] = found.logits.argmax(1).cpu().numpy()
-        work.uniform[rows] = found.uniform.cpu().numpy()
+        work.saliency[rows], work.uniform[rows], work.asked[rows] = found.map, found.uniform, True
+        work.judged[rows], work.correct[rows] = found.judged, found.correct
         work.batch = min(work.batch, self.batch)
 
+    def tensor(self, array: np.ndarray) -> torch.Tensor:
+        """On the device."""
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
     def _assign(self, work: Work, round_: int, pairs: np.ndarray) -> None:
-        for i in pairs:
-            a, b = work.clouds[work.a[round_, i]], work.clouds[work.b[round_, i]]
-            work.phi[round_, i] = assignment.assign(a[:, :3], b[:, :3])
+        for at in pairs:
+            i, j = int(work.a[round_, at]), int(work.b[round_, at])
+            a, b = work.values.xyz[i], work.values.xyz[j]
+            if work.poses:
+                b = self.method.posed(b, work.poses[i].result(), work.poses[j].result())
+            work.phi[round_, at] = assignment.assign(a, b)
 
     def mixes(
-        self, work: Work, window: int, k: int, seed: int, then: Callable[[int, slice, list[Mixed]], Any], idle: bool
+        self, work: Work, window: int, k: int, seed: int, then: Callable[[int, slice, list[Any]], Any], idle: bool
     ) -> Iterator[Any]:
         """`then(round, pairs, mixes)` of each chunk of pairs and the k mixes of each, in the order of the rows.
 
@@ -173,18 +195,20 @@ class Engine:
                 pairs = slice(start, min(start + CHUNK, w))
                 yield round_, pairs, [v[pairs] for v in u]
 
-    def mix_pairs(self, work: Work, round_: int, pairs: slice, u: list[np.ndarray]) -> list[Mixed]:
+    def mix_pairs(self, work: Work, round_: int, pairs: slice, u: list[np.ndarray]) -> list[Any]:
         """One mix of each pair for each (p, draws) f64 array of uniforms."""
-        a, b = (self._samples(work, side[round_, pairs]) for side in (work.a, work.b))
+        sides = [side[round_, pairs] for side in (work.a, work.b)]
+        a, b = (self._samples(work, rows) for rows in sides)
         phi = None
         if work.phi is not None:
-            phi = torch.from_numpy(work.phi[round_, pairs].astype(np.int64)).to(self.device)
+            phi = self.tensor(work.phi[round_, pairs].astype(np.int64))
         with torch.no_grad():
-            return [self.method.mix(a, b, phi, torch.from_numpy(v).to(self.device)) for v in u]
+            mixes = [self.method.mix(a, b, phi, self.tensor(v)) for v in u]
+            return [self.kind.finished(self, mix, work.values, sides, a, b) for mix in mixes]
 
-    def _samples(self, work: Work, rows: np.ndarray) -> Samples:
-        saliency = None if work.saliency is None else torch.from_numpy(work.saliency[rows]).to(self.device)
-        return Samples(torch.from_numpy(work.clouds[rows][:, :, :3]).to(self.device), saliency)
+    def _samples(self, work: Work, rows: np.ndarray) -> Any:
+        saliency = None if work.saliency is None else work.saliency[rows]
+        return self.kind.samples(self, work.values, rows, saliency)
 
 
 def usable_cores() -> int:

@@ -22,12 +22,19 @@ class CheckpointError(MixError):
 
 
 class BadSample(MixError):
-    """One sample of a source is unusable: its address, its index and the reason.
+    """One sample of a source is unusable: its address, its index in the file and the reason.
 
     >>> str(BadSample("modelnet40.h5", 812, "NaN in 'data'"))
     "modelnet40.h5[812]: NaN in 'data'"
+    >>> str(BadSample("chair/chair_1.off", None, "no points in it"))  # a file of its own
+    'chair/chair_1.off: no points in it'
     """
 
-    def __init__(self, path: str, index: int, reason: str, hint: str = ""):
-        self.path, self.index, self.reason = str(path), int(index), reason
-        super().__init__(f"{path}[{index}]: {reason}" + (f"; {hint}" if hint else ""))
+    def __init__(self, path: str, index: int | None, reason: str, hint: str = ""):
+        self.path, self.index, self.reason = str(path), index, reason
+        super().__init__(f"{address(path, index)}: {reason}" + (f"; {hint}" if hint else ""))
+
+
+def address(path: str, index: int | None) -> str:
+    """Where a sample is."""
+    return str(path) if index is None else f"{path}[{index}]"

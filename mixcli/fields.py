@@ -21,8 +21,19 @@ class Field:
         return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
 
 
+KEEP = ("point_source", "saliency")  # fields that are written on request
+
+
 def fields(
-    points: int, classes: int, parents: int = 2, draws: int = 0, query: bool = False, point_weight: bool = True
+    points: int,
+    classes: int,
+    parents: int = 2,
+    draws: int = 0,
+    query: bool = False,
+    point_weight: bool = True,
+    normals: bool = False,
+    seg: bool = False,
+    keep: tuple[str, ...] = (),
 ) -> tuple[Field, ...]:
     """Fields of a dataset of mixed clouds of `points` points."""
     kept = [
@@ -32,17 +43,25 @@ def fields(
         Field("parent", (parents,), "<i8"),  # source indices, column 0 is parent a, -1 an unused slot
         Field("parent_label", (parents,), "<i8"),
         Field("weight", (parents,), "<f4"),  # each parent's share of the label
-        Field("draw", (draws,), "<f4"),
     ]
-    if query:
-        kept.append(Field("query", (2,), "<i4"))
-    if point_weight:
-        kept.append(Field("point_weight", (points,), "<f4"))
-    return tuple(kept)
+    optional = [
+        (draws > 0, Field("draw", (draws,), "<f4")),
+        (query, Field("query", (2,), "<i4")),  # as indices into each parent
+        (normals, Field("normal", (points, 3), "<f4")),
+        (point_weight, Field("point_weight", (points,), "<f4")),  # parent a's share of each point
+        (seg, Field("seg", (points, parents), "<i8")),  # each parent's part label at each point, -1: none
+        ("point_source" in keep, Field("point_source", (points, parents), "<i4")),  # each parent's point, -1: none
+        ("saliency" in keep, Field("saliency", (points,), "<f4")),  # mixed like the points
+    ]
+    return tuple(kept + [field for wanted, field in optional if wanted])
 
 
-def labels(parent_label: np.ndarray, weight: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def labels(
+    parent_label: np.ndarray, weight: np.ndarray, classes: int, parent_soft: list[np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Soft label and its argmax from the parents. (m,P) i64, (m,P) f64 -> (m,classes) f32, (m,) i64.
+
+    parent_soft: each parent's own soft label (m,C) where the source has them; that of an unused slot does not count.
 
     >>> soft, hard = labels(np.array([[0, 2], [1, 1]]), np.array([[0.25, 0.75], [0.4, 0.6]]), 3)
     >>> soft.tolist(), hard.tolist()
@@ -50,9 +69,13 @@ def labels(parent_label: np.ndarray, weight: np.ndarray, classes: int) -> tuple[
     """
     rows = np.arange(len(parent_label))
     soft = np.zeros((len(rows), classes))
-    for label, share in zip(parent_label.T, weight.T, strict=True):
+    for p, (label, share) in enumerate(zip(parent_label.T, weight.T, strict=True)):
         used = label >= 0
-        soft[rows[used], label[used]] += share[used]
+        if parent_soft is None:
+            soft[rows[used], label[used]] += share[used]
+        else:
+            theirs = parent_soft[p][used]
+            soft[used, : theirs.shape[1]] += share[used, None] * theirs
     best = soft.argmax(1)
     first = parent_label[:, 0]
     return soft.astype(np.float32), np.where(soft[rows, first] >= soft[rows, best], first, best)

@@ -29,7 +29,7 @@ def inspect(path: str | Path, full: bool = False) -> dict[str, Any]:
     Points are looked at in a seeded sample of a large dataset, unless `full`.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise UsageError(f"{path}: no such dataset")
     dataset = Dataset(path).require()
     manifest, mixes = dataset.manifest, dataset.mixes
@@ -39,7 +39,8 @@ def inspect(path: str | Path, full: bool = False) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "path": str(path),
-        "bytes": path.stat().st_size,
+        "container": dataset.file.kind,
+        "bytes": dataset.file.size,
         "method": dataset.recipe["method"],
         "options": dataset.recipe["options"],
         "rows": dataset.rows,
@@ -114,8 +115,8 @@ def _parents(parent: np.ndarray, label: np.ndarray, samples: int) -> dict[str, A
         "of": samples,
         "most_often": int(times.max(initial=0)),
         "least_often": int(times.min(initial=times.max(initial=0))),
-        "same_class_mixes": int((label[:, 0] == label[:, 1]).sum()),
-        "self_pairs": int((parent[:, 0] == parent[:, 1]).sum()),
+        "same_class_mixes": int((label[:, 0] == label[:, 1:].T).sum()),
+        "self_pairs": int((parent[:, 0] == parent[:, 1:].T).sum()),
     }
 
 
@@ -140,8 +141,8 @@ def render(found: dict[str, Any], unicode: bool = True) -> str:
     recipe, lam = found["recipe"], found["lam"]
     options = "  ".join(f"{k}={v}" for k, v in found["options"].items())
     lines = [
-        f"{found['path']}   hdf5, {found['bytes'] / 1e6:,.1f} MB",
-        f"{found['mixes']:,} mixed point clouds"
+        f"{found['path']}   {found['container']}, {found['bytes'] / 1e6:,.1f} MB",
+        f"{found['mixes']:,} {'mixed ' if recipe['pairing'] != 'none' else ''}point clouds"
         + (f" and {found['originals']:,} originals" if found["originals"] else "")
         + f", {found['points']} points, {recipe['classes']} classes",
         "",

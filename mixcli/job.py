@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mixcli.errors import UsageError
+from mixcli.formats.container import container_of
+from mixcli.formats.sources import Reading
 
 MOST = 10**9
 
@@ -28,9 +30,13 @@ class Job:
     seed: int = 0
     include_originals: bool = False
     shard: tuple[int, int] = (0, 1)
-    points: int = 1024
+    points: int | None = 1024  # None: as many as the source's clouds have
     subsample: str = "first"
+    pad: str = "none"
     normalize: str = "none"
+    normals: bool = False  # carried even where no model asks for them
+    split: str = "auto"
+    drop_background: bool = False
     classes: int | None = None
     model: str | None = None
     trust_ckpt: bool = False
@@ -39,16 +45,24 @@ class Job:
     device: str = "auto"
     workers: int | None = None  # one a core
     point_weight: bool = True
+    keep: tuple[str, ...] = ()
+    folder: bool = False  # whether `out` is a folder whatever its suffix
     on_error: str = "raise"
     resume: bool = False
     overwrite: bool = False
     command: str | None = None  # as typed, for the record
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(self.split, self.drop_background)
 
     def __post_init__(self) -> None:
         for name, least in (("k", 1), ("partners", 1), ("window", 2), ("points", 1), ("classes", 1), ("workers", 1)):
             value = getattr(self, name)
             if value is not None and not least <= value <= MOST:
                 raise UsageError(f"--{name} {value}: must be at least {least} and at most {MOST:,}")
+        if not 0 <= self.seed < 1 << 62:
+            raise UsageError(f"--seed {self.seed}: must be at least 0 and below 2**62")
         part, parts = self.shard
         if not 0 <= part < parts:
             raise UsageError(f"--shard {part}/{parts}: shards of n are numbered 0/{parts} to {parts - 1}/{parts}")
@@ -57,17 +71,19 @@ class Job:
         traits = self.method.traits
         if traits.saliency == "gradient" and not (self.ckpt or self.model):
             raise UsageError(f"{traits.name} needs saliency: give the trained classifier with --ckpt")
+        if "saliency" in self.keep and not traits.saliency:
+            raise UsageError(f"--keep saliency: {traits.name} takes no saliency with these options")
         if not traits.draws and self.k > 1:
             raise UsageError(f"{traits.name} draws nothing, so -k {self.k} copies would be equal; use --partners")
 
 
-def check_out(out: Path, inputs: Sequence[Path] = ()) -> None:
+def check_out(out: Path, folder: bool = False, inputs: Sequence[Path] = ()) -> None:
     """The output's name is usable and is none of the inputs."""
-    if out.suffix != ".h5":
-        raise UsageError(f"--out {out}: this version writes .h5; give a name that ends in it")
+    container_of(out, folder)
     if not out.parent.is_dir():
         raise UsageError(f"--out {out}: the folder {out.parent} does not exist; make it first (mkdir -p {out.parent})")
-    if out.is_dir():
-        raise UsageError(f"--out {out}: is a folder; name a file in it")
-    if any(out.resolve() == path.resolve() for path in inputs):
-        raise UsageError(f"--out {out}: is the source itself; choose another name")
+    for path in inputs:
+        if out.resolve() == path.resolve():
+            raise UsageError(f"--out {out}: is {path}, which is read; choose another name")
+        if path.is_dir() and out.resolve().is_relative_to(path.resolve()):
+            raise UsageError(f"--out {out}: lies inside {path}, which is read; choose a place outside of it")

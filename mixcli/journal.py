@@ -82,7 +82,7 @@ def journal_of(part: Path) -> Path:
 
 
 # What a line must hold; a line without it is none, and its window is made again.
-HEADER = {"recipe": dict, "offsets": dict, "batch": int}
+HEADER = {"recipe": dict, "layout": dict, "batch": int}
 RECORD = {
     "window": int, "first_row": int, "rows": int, "sha256": str, "batch": int, "judged": int, "correct": int,
     "uniform_saliency": int, "pairing_fallback": int, "skipped": list,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import platform
 import sys
@@ -11,18 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from mixcli import __version__
-from mixcli.errors import MixError
 from mixcli.fields import Field
 from mixcli.job import Job
 
 SCHEMA = "mixcli.manifest/1"
-BLOCK = 1 << 20
 
 
 def recipe(job: Job, sources: list[dict[str, Any]], model: dict[str, Any] | None, classes: int, device: str) -> dict:
     """Everything that decides the data: equal recipes, at an equal batch, give equal bytes."""
     chosen = ("k", "partners", "window", "pairing", "pairing_fallback", "seed", "include_originals")
-    chosen += ("points", "subsample", "normalize", "saliency_target", "point_weight")
+    chosen += ("points", "subsample", "pad", "normalize", "normals", "split", "drop_background", "saliency_target")
+    chosen += ("point_weight", "keep")
     return {
         "method": job.method.traits.name,
         "options": asdict(job.method),
@@ -37,39 +35,27 @@ def recipe(job: Job, sources: list[dict[str, Any]], model: dict[str, Any] | None
 
 
 def differences(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    """What two recipes do not agree on, in words: 'seed 1 is not 0'."""
+    """What two recipes do not agree on, in words.
+
+    >>> differences({"seed": 1, "sources": [{"sha256": "a"}]}, {"seed": 0, "sources": [{"sha256": "b"}]})
+    ['seed 1 is not 0', 'the source is another (its SHA-256 differs)']
+    """
+    whole = {"sources": "the source is another (its SHA-256 differs)"}
+    whole["model"] = "the checkpoint is another (its SHA-256 or its options differ)"
     return [
-        f"{name} {mine.get(name)!r} is not {theirs.get(name)!r}"
+        whole.get(name) or f"{name} {mine.get(name)!r} is not {theirs.get(name)!r}"
         for name in mine | theirs
         if mine.get(name) != theirs.get(name)
     ]
-
-
-def describe_files(paths: list[Path], counts: list[int]) -> list[dict[str, Any]]:
-    return [
-        {"path": str(path.resolve()), "sha256": sha256(path), "bytes": path.stat().st_size, "count": count}
-        for path, count in zip(paths, counts, strict=True)
-    ]
-
-
-def sha256(path: Path) -> str:
-    found = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(BLOCK):
-            found.update(block)
-    return found.hexdigest()
 
 
 def describe_fields(fields: tuple[Field, ...]) -> list[dict[str, Any]]:
     return [{"name": f.name, "shape": list(f.shape), "dtype": f.dtype} for f in fields]
 
 
-def read_fields(manifest: dict[str, Any], path: Path) -> tuple[Field, ...]:
+def read_fields(manifest: dict[str, Any]) -> tuple[Field, ...]:
     """The fields that the manifest promises."""
-    try:
-        return tuple(Field(f["name"], tuple(f["shape"]), f["dtype"]) for f in manifest["fields"])
-    except (KeyError, TypeError) as e:
-        raise MixError(f"{path}: its manifest has no usable list of fields") from e
+    return tuple(Field(f["name"], tuple(f["shape"]), f["dtype"]) for f in manifest["fields"])
 
 
 def versions() -> dict[str, str]:
@@ -104,7 +90,12 @@ def assemble(setup: Any, records: dict[int, dict[str, Any]], engine: Any, story:
     plan, in_order = setup.plan, [records[w.index] for w in setup.plan.windows]
     facts = ("window", "first_row", "rows", "sha256", "batch")
     names = setup.source.class_names
-    source = {"files": setup.source_files, "count": len(setup.source), "class_names": names and list(names)}
+    source = {
+        "files": setup.source_files,
+        "count": len(setup.source),
+        "class_names": names and list(names),
+        "soft_labels": setup.source.is_soft,
+    }
     return {
         "schema": SCHEMA,
         "recipe": setup.recipe,

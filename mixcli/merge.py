@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,34 +12,42 @@ import numpy as np
 from mixcli.dataset import Dataset
 from mixcli.errors import MixError, UsageError
 from mixcli.fields import Digest
-from mixcli.formats.h5 import H5Sink
+from mixcli.formats.container import container_of, open_sink, replaceable
 from mixcli.job import check_out
 from mixcli.journal import Journal, journal_of
 from mixcli.manifest import differences
 from mixcli.report import Report
 
 
-def merge(paths: list[Path], out: Path, overwrite: bool = False, report: Report | None = None) -> None:
-    """All shards of a run -> the dataset of the whole run, byte-equal in every field."""
+def merge(
+    paths: list[Path], out: Path, overwrite: bool = False, report: Report | None = None, folder: bool = False
+) -> None:
+    """All shards of a run -> the dataset of the whole run, byte-equal in every field, in any container."""
     report = report or Report()
-    check_out(out, paths)
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out} exists; --overwrite replaces it")
+    check_out(out, folder, paths)
+    if os.path.lexists(out):
+        if not overwrite:
+            raise UsageError(f"{out} exists; --overwrite replaces it")
+        replaceable(out)
     shards = [Dataset(path).require() for path in paths]
     _check_family(shards)
-    total = sum(s.rows for s in shards)
-    sink = H5Sink(out, shards[0].fields, total)
+    write(shards, open_sink(out, shards[0].fields, sum(s.rows for s in shards), container_of(out, folder)), report)
+
+
+def write(shards: list[Dataset], sink: Any, report: Report) -> dict[str, Any]:
+    """Copy every window of these shards to a new dataset -> its manifest."""
     with closing(Journal(journal_of(sink.part))) as lock, closing(sink):
         sink.create()
         try:
-            report.begin(total, 0)
-            windows = _copy(shards, sink, report)
-            sink.seal(_manifest(shards, windows), shards[0].file.class_names)
+            report.begin(sum(s.rows for s in shards), 0)
+            manifest = _manifest(shards, _copy(shards, sink, report))
+            sink.seal(manifest, shards[0].file.class_names)
         except BaseException:
-            sink.part.unlink(missing_ok=True)
+            sink.discard()
             raise
         finally:
             lock.remove()
+    return manifest
 
 
 def _check_family(shards: list[Dataset]) -> None:
@@ -56,10 +65,11 @@ def _check_family(shards: list[Dataset]) -> None:
     if twice := {i for i in have if have.count(i) > 1}:
         raise UsageError(f"shard {min(twice)}/{parts} is given twice")
     if missing := sorted(set(range(parts)) - set(have)):
-        raise UsageError(f"shard {', '.join(f'{i}/{parts}' for i in missing)} is missing")
+        names = ", ".join(f"{i}/{parts}" for i in missing)
+        raise UsageError(f"shard {names} is missing" if len(missing) == 1 else f"shards {names} are missing")
 
 
-def _copy(shards: list[Dataset], sink: H5Sink, report: Report) -> list[dict[str, Any]]:
+def _copy(shards: list[Dataset], sink: Any, report: Report) -> list[dict[str, Any]]:
     """Write every window in the order of the whole run -> its entries for the manifest."""
     owned = sorted(((w, shard) for shard in shards for w in shard.windows), key=lambda pair: pair[0][0])
     mixes, row, entries = sum(s.mixes for s in shards), 0, []
@@ -73,22 +83,24 @@ def _copy(shards: list[Dataset], sink: H5Sink, report: Report) -> list[dict[str,
             arrays = shard.read(at, count)
             digest.update(arrays)
             if at < shard.mixes:
-                sink.write(row, arrays)
+                sink.write(index, row, arrays)
                 row += count
             else:
                 for i in range(count):
-                    sink.write(int(next(places)), {name: array[i : i + 1] for name, array in arrays.items()})
+                    sink.write(index, int(next(places)), {name: array[i : i + 1] for name, array in arrays.items()})
             report.progress(count)
         if digest.hexdigest() != sha256:
             raise MixError(f"{shard.path}: window {index} (from row {window[1]}) is damaged; make this shard again")
+        sink.finish(index)
         entries.append({**facts[index], "first_row": first})
-    sink.sync()
     return entries
 
 
 def _manifest(shards: list[Dataset], windows: list[dict[str, Any]]) -> dict[str, Any]:
     """That of the first shard, with the sums of all."""
     told = [s.manifest for s in shards]
+    if len(shards) == 1:
+        return told[0]
     whole = {**told[0], "recipe": {**shards[0].recipe, "shard": [0, 1]}, "windows": windows}
     for name in ("rows", "mixes", "samples", "seconds"):
         whole[name] = sum(m[name] for m in told)

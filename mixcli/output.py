@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mixcli.errors import UsageError
+from mixcli.errors import MixError, UsageError
 from mixcli.fields import Digest, Field
-from mixcli.formats.h5 import H5Sink, MixedH5
+from mixcli.formats.container import open_mixed, open_sink, replaceable
 from mixcli.journal import Journal, journal_of
 from mixcli.manifest import differences
 from mixcli.plan import Plan, Window
@@ -21,21 +24,23 @@ BLOCK = 1024  # rows digested at a time
 class Output:
     """`OUT.part` and its journal."""
 
-    def __init__(self, out: Path, fields: tuple[Field, ...], plan: Plan):
+    def __init__(self, out: Path, kind: str, fields: tuple[Field, ...], plan: Plan):
         self.out, self.fields, self.plan = out, fields, plan
-        self.sink = H5Sink(out, fields, plan.rows)
+        self.sink = open_sink(out, fields, plan.rows, kind)
         self.journal_path = journal_of(self.sink.part)
         self.journal: Journal | None = None
 
     def finished(self, recipe: dict[str, Any], resume: bool, overwrite: bool) -> dict[str, Any] | None:
         """The manifest, if `--resume` finds this very dataset done. Without a flag nothing finished is touched."""
-        if not self.out.exists() or overwrite:
+        if not os.path.lexists(self.out):
+            return None
+        if overwrite:
+            replaceable(self.out)
             return None
         if not resume:
             raise UsageError(f"{self.out} exists; --overwrite replaces it, --resume accepts it if it is this very job")
-        file = MixedH5(self.out)
-        manifest = file.manifest()
-        file.close()
+        with closing(open_mixed(self.out)) as file:
+            manifest = file.manifest()
         if other := differences(recipe, manifest["recipe"]):
             raise UsageError(f"--resume: {self.out} is of another job: {'; '.join(other)}; --overwrite replaces it")
         if not self.sink.part.exists():
@@ -60,7 +65,7 @@ class Output:
     def begin(self, recipe: dict[str, Any], batch: int) -> None:
         """Lay out a new dataset."""
         self.sink.create()
-        self.journal.start({"recipe": recipe, "offsets": self.sink.offsets, "batch": batch})
+        self.journal.start({"recipe": recipe, "layout": self.sink.layout, "batch": batch})
 
     def earlier_batch(self) -> int:
         """The batch that the earlier run had come down to."""
@@ -71,13 +76,13 @@ class Output:
         header = self.journal.header
         if other := differences(recipe, header["recipe"]):
             raise UsageError(f"--resume: the earlier run was another: {'; '.join(other)}; --overwrite starts again")
-        self.sink.reopen(header["offsets"])
-        if self.sink.offsets != header["offsets"]:
+        self.sink.reopen(header["layout"])
+        if self.sink.layout != header["layout"]:
             self._renew_header()
         self._drop_what_is_no_window()
         for window in self.plan.windows:
             record = self.journal.records.get(window.index)
-            if record and self.digest(window) != record["sha256"]:
+            if record and not self._is_as_written(window, record["sha256"]):
                 del self.journal.records[window.index]
                 report.note(f"window {window.index} is not as the journal says; it is made again")
         report.note(f"resuming: {len(self.journal.records)} of {len(self.plan.windows)} windows are there")
@@ -88,25 +93,27 @@ class Output:
         for index, record in list(self.journal.records.items()):
             first, size = sizes.get(index, (None, 0))
             fits = record["first_row"] == first and record["rows"] == size * self.plan.mixes_per_sample
-            if not (fits and 0 <= record["correct"] <= record["judged"] <= size and record["batch"] > 0):
+            if not (fits and 0 <= record["correct"] <= record["judged"] and record["batch"] > 0):
                 del self.journal.records[index]
 
     def _renew_header(self) -> None:
         records = dict(self.journal.records)
-        self.journal.start({**self.journal.header, "offsets": self.sink.offsets})
+        self.journal.start({**self.journal.header, "layout": self.sink.layout})
         for record in records.values():
             self.journal.add(record)
 
     def todo(self) -> list[Window]:
         return [w for w in self.plan.windows if w.index not in self.journal.records]
 
-    def digest(self, window: Window) -> str:
-        """Of the window's rows as they are in the file."""
-        return window_digest(self.fields, self.plan, window, self.sink.read)
+    def _is_as_written(self, window: Window, sha256: str) -> bool:
+        try:
+            return window_digest(self.fields, self.plan, window, partial(self.sink.read, window.index)) == sha256
+        except MixError:  # what is there of it cannot even be read
+            return False
 
     def finish_window(self, record: dict[str, Any]) -> None:
         """Its rows are written: make them durable, then say so."""
-        self.sink.sync()
+        self.sink.finish(record["window"])
         self.journal.add(record)
 
     def seal(self, manifest: dict[str, Any], class_names: tuple[str, ...] | None) -> None:
@@ -119,7 +126,7 @@ class Output:
         """Leave what can be resumed, and nothing else."""
         self.sink.close()
         if self.journal and not self.journal.records:
-            self.sink.part.unlink(missing_ok=True)
+            self.sink.discard()
             self.journal.remove()
         elif self.journal:
             self.journal.close()

@@ -12,8 +12,10 @@ import numpy as np
 
 from mixcli.engine import Engine
 from mixcli.errors import UsageError
-from mixcli.replay import job_of
+from mixcli.methods import guided
+from mixcli.replay import Made, job_of, remade
 from mixcli.report import Report
+from mixcli.run import open_engine
 from mixcli.setup import Setup
 from mixcli.shown import Selection, Shown, SourceSelection
 
@@ -25,34 +27,45 @@ def with_saliency(
     trust: bool = False,
     progress: Callable[[int], None] = lambda clouds: None,
 ) -> tuple[list[Shown], Any]:
-    """Rows with their saliency, and the classifier: λ_i of parent A's at point i, the rest of B's at its partner."""
+    """Rows with their saliency, which is mixed like their points, and the classifier.
+
+    The mixes are made again, which tells the points of the parents that each of their points was made of.
+    """
     setup = open_again(selection, ckpt, trust)
-    maps = parents_saliency(setup, np.unique([i for one in shown for i in one.parent]), progress)
-    found = []
-    for one in shown:
-        own, other = (maps.get(i) for i in (one.parent[0], one.parent[-1]))
-        if one.partner is not None and one.lam is not None:
-            own = one.lam * own + (1 - one.lam) * other[one.partner]
-        found.append(replace(one, saliency=own, parent_saliency=tuple(maps[i] for i in one.parent)))
-    return found, setup.model
+    with closing(open_engine(setup)) as engine:
+        made = {}
+        for one in remade(setup, engine, np.array([one.row for one in shown if len(one.parent) > 1], np.int64)):
+            made[one.row] = one
+            progress(1)
+        alone = _saliency(setup, engine, np.unique([one.parent[0] for one in shown if one.row not in made]))
+    return [_overlaid(one, made.get(one.row), alone) for one in shown], setup.model
+
+
+def _overlaid(one: Shown, made: Made | None, alone: dict[int, np.ndarray]) -> Shown:
+    if made is None:
+        own = alone[one.parent[0]]
+        return replace(one, saliency=own, parent_saliency=(own,))
+    saliency, index = made.mix.saliency[0].cpu().numpy(), made.mix.index[0].cpu().numpy()
+    return replace(one, saliency=saliency, parent_saliency=tuple(made.saliency), index=index)
 
 
 def open_again(selection: Selection | SourceSelection, ckpt: str | None, trust: bool) -> Setup:
-    """Source and checkpoint of a mixed dataset, as in the run that made it."""
+    """Source and checkpoint of a mixed dataset, as in the run that made it, with saliency even if that took none."""
     if not isinstance(selection, Selection) or selection.reader is None:
         raise UsageError(selection.note or "saliency needs a mixed dataset: its manifest names source and checkpoint")
     dataset = selection.dataset
     if dataset.recipe["model"] is None and not ckpt:
         raise UsageError(f"{dataset.path} was made without a model; --ckpt gives one")
-    return Setup(job_of(dataset, [Path(p) for p in selection.reader.source.paths], ckpt, trust), Report())
+    job = job_of(dataset, [Path(p) for p in selection.reader.source.paths], ckpt, trust)
+    return Setup(replace(job, method=guided(job.method), keep=("saliency",)), Report())
 
 
-def parents_saliency(setup: Setup, samples: np.ndarray, progress: Callable[[int], None]) -> dict[int, np.ndarray]:
+def _saliency(setup: Setup, engine: Engine, samples: np.ndarray) -> dict[int, np.ndarray]:
     """Saliency (N,) of each of these source samples."""
-    clouds, job = setup.reader.read(samples), setup.job
-    label = setup.source.labels[samples] if job.saliency_target == "label" else None
+    if not len(samples):
+        return {}
+    clouds, labels = setup.reader.read(samples), setup.source.labels[samples]
     everyone = np.arange(len(samples))[None]
-    with closing(Engine(job.method, setup.model, job.device, None, None, lambda _: None)) as engine:
-        work = engine.start(clouds, label, everyone, everyone)  # of a cloud with itself the assignment costs nothing
-        engine.wait(work, progress)
+    work = engine.start(clouds, labels, everyone, everyone)  # of a cloud with itself the assignment costs nothing
+    engine.wait(work, lambda _: None)
     return dict(zip(samples.tolist(), work.saliency, strict=True))

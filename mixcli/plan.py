@@ -15,7 +15,7 @@ import numpy as np
 from mixcli.errors import UsageError
 from mixcli.rng import permutation, uniforms
 
-PAIRINGS = ("random", "different-class", "same-class")
+PAIRINGS = ("random", "different-class", "same-class")  # and "none", for rows of one parent, in source order
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Plan:
     def cuts(self) -> tuple[Window, ...]:
         """All windows of the source, of every shard."""
         n = len(self.labels)
-        if n < 2:
+        if n < (1 if self.pairing == "none" else 2):
             raise UsageError(f"the source has {n} sample{'' if n == 1 else 's'}; mixing needs at least 2")
-        order = permutation(self.seed, "order", n)
+        order = np.arange(n) if self.pairing == "none" else permutation(self.seed, "order", n)
         if self.pairing == "same-class":
             order = order[np.argsort(self.labels[order], kind="stable")]
             edges = _edges_between_classes(self.labels[order], self.window)
@@ -114,6 +114,8 @@ class Plan:
 
     def check(self) -> None:
         """Every window's pairs exist, or UsageError: better known now than in the night."""
+        if self.pairing == "none":
+            return
         if self.pairing == "random":  # only the size of a window matters
             for window in sorted(self.windows, key=len)[:1]:
                 self.pairs(window, self.partners - 1)
@@ -124,6 +126,8 @@ class Plan:
 
     def pairs(self, window: Window, round_: int) -> Pairs:
         """Partners of one round. Each round gives every sample a partner that it has not had before."""
+        if self.pairing == "none":
+            return Pairs(np.arange(len(window)), 0)
         if self.pairing == "random":
             return Pairs(self._cycle(window, round_), 0)
         return self._constrained(window, round_)

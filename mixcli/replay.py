@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from mixcli.engine import Engine
 from mixcli.errors import MixError
 from mixcli.formats.sources import Source
 from mixcli.job import Job
-from mixcli.methods import get
+from mixcli.methods import restored
 from mixcli.plan import Window
 from mixcli.report import Report
 from mixcli.rng import uniforms
 from mixcli.rows import mixed_rows
+from mixcli.run import open_engine
+from mixcli.samples import Mixed
 from mixcli.setup import Setup
 
 CLOSE = 1e-5  # of coordinates and λ: the batch of a replay is another, which moves last bits
@@ -35,12 +38,29 @@ def replay(
         raise MixError(f"{job.ckpt}: not the checkpoint that the manifest names (SHA-256 differs); see --ckpt")
     setup.reader.load("skip")
     chosen = spread(dataset.mixes, count)
-    with closing(Engine(job.method, setup.model, job.device, None, _batch(dataset), lambda _: None)) as engine:
-        for window in setup.plan.windows:
-            first = setup.plan.first_row(window)
-            rows = chosen[(chosen >= first) & (chosen < first + len(window) * setup.plan.mixes_per_sample)]
-            if len(rows):
-                yield from _window(dataset, setup, engine, window, rows)
+    with closing(open_engine(setup, _batch(dataset))) as engine:
+        for made in remade(setup, engine, chosen):
+            again = mixed_rows([made.mix], made.parent, setup.source, setup.classes, dataset.fields)
+            yield from ((what, made.row) for what in _compare(dataset.read(made.row, 1), again))
+
+
+@dataclass(frozen=True)
+class Made:
+    """A row made again."""
+
+    row: int
+    mix: Mixed  # of one pair
+    parent: np.ndarray  # (1,P) i64 source indices
+    saliency: np.ndarray | None  # (P,N) f32, each parent's, in its own order
+
+
+def remade(setup: Setup, engine: Engine, rows: np.ndarray) -> Iterator[Made]:
+    """Mixes of these rows, window by window: only their parents go through the model."""
+    for window in setup.plan.windows:
+        first = setup.plan.first_row(window)
+        mine = rows[(rows >= first) & (rows < first + len(window) * setup.plan.mixes_per_sample)]
+        if len(mine):
+            yield from _window(setup, engine, window, mine)
 
 
 def job_of(dataset: Dataset, sources: list[Path], ckpt: str | None, trust: bool) -> Job:
@@ -50,9 +70,10 @@ def job_of(dataset: Dataset, sources: list[Path], ckpt: str | None, trust: bool)
     if ckpt and not Path(ckpt).is_file():
         raise MixError(f"{ckpt} is not there; --ckpt says where the checkpoint is")
     names = ("k", "partners", "window", "pairing", "pairing_fallback", "seed", "include_originals", "points")
-    names += ("subsample", "normalize", "saliency_target", "point_weight", "classes")
+    names += ("subsample", "pad", "normalize", "normals", "split", "drop_background", "saliency_target")
+    names += ("point_weight", "classes")
     return Job(
-        get(recipe["method"])(**recipe["options"]),
+        restored(recipe),
         tuple(map(str, sources)),
         dataset.path,
         ckpt,
@@ -60,6 +81,7 @@ def job_of(dataset: Dataset, sources: list[Path], ckpt: str | None, trust: bool)
         trust_ckpt=trust,
         on_error="skip",
         shard=tuple(recipe["shard"]),
+        keep=tuple(recipe["keep"]),
         device="cpu" if recipe["device"] == "cpu" else "auto",
         **{name: recipe[name] for name in names},
     )
@@ -69,11 +91,8 @@ def _batch(dataset: Dataset) -> int:
     return min((w["batch"] for w in dataset.manifest["windows"]), default=1)
 
 
-def _window(
-    dataset: Dataset, setup: Setup, engine: Engine, window: Window, rows: np.ndarray
-) -> Iterator[tuple[str, int]]:
-    """Rows of one window: only their parents go through the model."""
-    clouds = setup.reader.read(window.samples)
+def _window(setup: Setup, engine: Engine, window: Window, rows: np.ndarray) -> Iterator[Made]:
+    clouds, labels = setup.reader.read(window.samples), setup.source.labels[window.samples]
     a, b = setup.parents(window)
     pair, j = np.divmod(rows - setup.plan.first_row(window), setup.plan.k)
     by_round = defaultdict(list)
@@ -81,15 +100,15 @@ def _window(
         by_round[p // len(window)].append((row, p % len(window), copy))
     for round_, wanted in by_round.items():
         positions = sorted({at for _, at, _ in wanted})
-        work = engine.start(clouds, setup.targets(window), a[round_, positions][None], b[round_, positions][None])
+        work = engine.start(clouds, labels, a[round_, positions][None], b[round_, positions][None])
         engine.wait(work, lambda _: None)
         for row, at, copy in wanted:
             u = uniforms(setup.job.seed, "mix", np.array([at]), window.index, round_, copy, setup.traits.draws)
             here = positions.index(at)
-            mixes = engine.mix_pairs(work, 0, slice(here, here + 1), [u])
-            parent = window.samples[[[a[round_, at], b[round_, at]]]]
-            again = mixed_rows(mixes, parent, setup.source.labels, setup.classes, dataset.fields)
-            yield from ((what, row) for what in _compare(dataset.read(row, 1), again))
+            mix = engine.mix_pairs(work, 0, slice(here, here + 1), [u])[0]
+            both = [a[round_, at], b[round_, at]][: setup.traits.parents]
+            saliency = None if work.saliency is None else work.saliency[both]
+            yield Made(row, mix, window.samples[both][None], saliency)
 
 
 def _compare(stored: dict[str, np.ndarray], again: dict[str, Any]) -> Iterator[str]:

@@ -58,7 +58,7 @@ def uniforms(
     fill = [np.full_like(pair, value) for value in (j, round_)]
     blocks = [
         philox((np.full_like(pair, block), fill[0], word2, fill[1]), key(seed, stream))
-        for block in range(-(-width // 4))
+        for block in range(max(1, -(-width // 4)))
     ]
     words = np.concatenate(blocks, axis=-1)[:, :width]
     return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from mixcli.engine import Engine, Work
 from mixcli.errors import BadSample
 from mixcli.fields import Digest
+from mixcli.formats.container import container_of
 from mixcli.job import Job, check_out
 from mixcli.manifest import accuracy, assemble, skipped
 from mixcli.output import Output, runs
@@ -50,18 +52,19 @@ def mix(method: str, source: str | list[str], out: str, *, report: Report | None
 def run(job: Job, report: Report) -> Result:
     """Do the job from start to end, or go on where an earlier run of it stopped."""
     began, clock = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
-    check_out(job.out)
+    check_out(job.out, job.folder)
     setup = Setup(job, report)
-    check_out(job.out, setup.source.paths)
+    job = setup.job
+    check_out(job.out, job.folder, setup.source.paths)
     setup.plan.check()
-    output = Output(job.out, setup.fields, setup.plan)
+    output = Output(job.out, container_of(job.out, job.folder), setup.fields, setup.plan)
     if manifest := output.finished(setup.recipe, job.resume, job.overwrite):
         report.note(f"{job.out} is finished already")
         return Result(job.out, manifest["rows"], manifest)
     with closing(output):
         earlier = output.open(job.resume, job.overwrite)
         batch = output.earlier_batch() if earlier else job.batch_size
-        with closing(Engine(job.method, setup.model, job.device, job.workers, batch, report.note)) as engine:
+        with closing(open_engine(setup, batch, report.note)) as engine:
             if earlier:
                 output.resume(setup.recipe, report)
             else:
@@ -77,6 +80,14 @@ def run(job: Job, report: Report) -> Result:
         manifest = assemble(setup, output.journal.records, engine, story)
         output.seal(manifest, setup.source.class_names)
     return Result(job.out, setup.plan.rows, manifest)
+
+
+def open_engine(setup: Setup, batch: int | None = None, note: Callable[[str], None] = lambda sentence: None) -> Engine:
+    """The engine of a job."""
+    job = setup.job
+    return Engine(
+        job.method, setup.model, job.device, job.workers, batch, job.saliency_target, job.keep, note
+    )
 
 
 def _say_what_is_kept(output: Output, report: Report) -> None:
@@ -108,7 +119,7 @@ class Loop:
 
     def _start(self, window: Window) -> Work:
         clouds = self.setup.reader.read(window.samples)
-        return self.engine.start(clouds, self.setup.targets(window), *self.setup.parents(window))
+        return self.engine.start(clouds, self.source.labels[window.samples], *self.setup.parents(window))
 
     def _finish(self, window: Window, work: Work, idle: bool) -> None:
         """Mix and write a window, then name it in the journal."""
@@ -116,11 +127,12 @@ class Loop:
         digest, row = Digest(self.setup.fields), self.plan.first_row(window)
 
         def rows(round_: int, pairs: slice, mixes: list[Mixed]) -> dict[str, np.ndarray]:
-            parent = np.stack([window.samples[side[round_, pairs]] for side in (work.a, work.b)], 1)
-            return mixed_rows(mixes, parent, self.source.labels, self.setup.classes, self.setup.fields)
+            sides = (work.a, work.b)[: self.setup.traits.parents]
+            parent = np.stack([window.samples[side[round_, pairs]] for side in sides], 1)
+            return mixed_rows(mixes, parent, self.source, self.setup.classes, self.setup.fields)
 
         for arrays in self.engine.mixes(work, window.index, self.job.k, self.job.seed, rows, idle):
-            row += self._write(row, arrays, digest)
+            row += self._write(window, row, arrays, digest)
         if self.plan.originals:
             self._write_originals(window, work, digest)
         self.output.finish_window(self._record(window, work, digest))
@@ -135,9 +147,9 @@ class Loop:
             reason = "the model's output or gradient for this cloud is not finite"
             raise BadSample(path, index, reason, "check its scale, or --normalize unit-sphere") from e
 
-    def _write(self, row: int, arrays: dict[str, np.ndarray], digest: Digest) -> int:
+    def _write(self, window: Window, row: int, arrays: dict[str, np.ndarray], digest: Digest) -> int:
         digest.update(arrays)
-        self.output.sink.write(row, arrays)
+        self.output.sink.write(window.index, row, arrays)
         return len(arrays["data"])
 
     def _write_originals(self, window: Window, work: Work, digest: Digest) -> None:
@@ -147,35 +159,35 @@ class Loop:
         for run_ in runs(rows[order]):
             at = position[order[: len(run_)]]
             order = order[len(run_) :]
+            saliency = None if work.saliency is None else work.saliency[at]
             arrays = original_rows(
-                work.clouds[at][:, :, :3], window.samples[at], self.source.labels, self.setup.classes, self.setup.fields
+                work.values[at], saliency, window.samples[at], self.source, self.setup.classes, self.setup.fields
             )
-            self._write(int(run_[0]), arrays, digest)
+            self._write(window, int(run_[0]), arrays, digest)
 
     def _record(self, window: Window, work: Work, digest: Digest) -> dict[str, Any]:
         """The journal's line: what the manifest will need to know of this window."""
-        asked = work.predicted >= 0
-        right = work.predicted == self.source.labels[window.samples]
         return {
             "window": window.index,
             "first_row": self.plan.first_row(window),
             "rows": len(window) * self.plan.mixes_per_sample,
             "sha256": digest.hexdigest(),
             "batch": work.batch,
-            "judged": int(asked.sum()),
-            "correct": int(right[asked].sum()),
+            "judged": int(work.judged.sum()),
+            "correct": int(work.correct.sum()),
             "uniform_saliency": int(work.uniform.sum()),
-            "pairing_fallback": sum(self.plan.pairs(window, r).fallbacks for r in range(self.job.partners)),
+            "pairing_fallback": self.setup.fallbacks(window),
             "skipped": skipped(self.setup, window, work.a[0]),
         }
 
     def _warn_if_poor(self) -> None:
         """Under chance + ¼(1 - chance) something is wrong with how the model is fed."""
         measured = accuracy(self.setup, self.output.journal.records)
-        share, chance = measured["accuracy"], 1 / self.setup.classes
+        share, chance = measured["accuracy"], self.setup.chance
+        what = "points" if self.setup.model and self.setup.model.task == "segment" else "source samples"
         if share is not None and share < chance + (1 - chance) / 4:
             self.report.note(
-                f"warning: the checkpoint labels only {share:.1%} of {measured['judged']:,} source samples rightly "
+                f"warning: the checkpoint labels only {share:.1%} of {measured['judged']:,} {what} rightly "
                 f"(chance is {chance:.1%}); likely causes: another class order, other coordinates (--normalize "
                 "unit-sphere, another up axis), another number of points (--points) or neighbours (--model dgcnn:k=40)"
             )

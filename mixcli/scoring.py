@@ -18,6 +18,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from mixcli.dataset import spread
+from mixcli.errors import UsageError
 from mixcli.overlay import with_saliency
 from mixcli.report import Report
 from mixcli.shown import Selection, Shown
@@ -39,14 +40,16 @@ def score(
     """Scores of the mixes of some pairs, spread over the dataset; the worst rows are kept in `PATH.scores.json`."""
     report, path = report or Report(), Path(path)
     selection = Selection(path, source)
+    if selection.dataset.recipe["pairing"] == "none":
+        raise UsageError(f"{path}: holds no mixes to score")
     k = selection.dataset.recipe["k"]
     pairs = spread(selection.dataset.mixes // k, None if full else PAIRS)
     rows = (pairs[:, None] * k + np.arange(k)).ravel()
     report.begin(2 * len(rows), 0)
-    shown, model = with_saliency(selection, selection.load(rows), ckpt, trust, lambda n: None)
-    report.progress(len(rows))
+    shown, model = with_saliency(selection, selection.load(rows), ckpt, trust, report.progress)
     soft = np.stack([selection.dataset.file.read("soft_label", int(row), 1)[0] for row in rows])
-    fit = divergence(soft, predictions(model, shown, report), model.classes == soft.shape[1])
+    comparable = model.task == "classify" and model.classes == soft.shape[1]
+    fit = divergence(soft, predictions(model, shown, report)) if comparable else None
     found = {
         "schema": SCHEMA,
         "path": str(path),
@@ -65,15 +68,13 @@ def score(
 
 
 def _kept(shown: list[Shown]) -> dict[str, float]:
-    a = [(one.lam * one.parent_saliency[0]).sum() for one in shown]
-    b = [((1 - one.lam) * _matched(one)).sum() for one in shown]
+    a, b = zip(*(_kept_of(one) for one in shown), strict=True)
     return {"a": float(np.mean(a)), "b": float(np.mean(b)), "both": float(np.mean(a) + np.mean(b))}
 
 
-def _matched(one: Shown) -> np.ndarray:
-    """B's saliency in the order of the mix's points."""
-    other = one.parent_saliency[1]
-    return other if one.partner is None else other[one.partner]
+def _kept_of(one: Shown) -> tuple[float, float]:
+    own, other = (s[np.maximum(i, 0)] for s, i in zip(one.parent_saliency, one.index.T, strict=True))
+    return float((one.lam * own).sum()), float(((1 - one.lam) * other).sum())
 
 
 def predictions(model: Any, shown: list[Shown], report: Report) -> np.ndarray:
@@ -91,14 +92,12 @@ def predictions(model: Any, shown: list[Shown], report: Report) -> np.ndarray:
     return np.stack(found)
 
 
-def divergence(soft: np.ndarray, log_p: np.ndarray, comparable: bool) -> np.ndarray | None:
-    """KL(soft label ‖ prediction) (m,) in nats; None where the classes are not the same.
+def divergence(soft: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+    """KL(soft label ‖ prediction) (m,) in nats.
 
-    >>> divergence(np.array([[0.5, 0.5]]), np.log([[0.5, 0.5]]), True).tolist()
+    >>> divergence(np.array([[0.5, 0.5]]), np.log([[0.5, 0.5]])).tolist()
     [0.0]
     """
-    if not comparable:
-        return None
     soft = soft.astype(np.float64)
     entropy = np.where(soft > 0, soft * np.log(np.where(soft > 0, soft, 1)), 0)
     return (entropy - soft * log_p).sum(1)

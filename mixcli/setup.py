@@ -11,36 +11,58 @@ import numpy as np
 
 from mixcli import fields as fields_
 from mixcli import manifest as manifest_
-from mixcli.errors import CheckpointError, MixError, UsageError
-from mixcli.formats.sources import open_source
+from mixcli.errors import BadSample, CheckpointError, MixError, UsageError
+from mixcli.formats import fingerprint
+from mixcli.formats.sources import Source, open_source
 from mixcli.job import Job
 from mixcli.plan import Plan, Window
 from mixcli.reading import Reader
 from mixcli.report import Report
+
+MESH_POINTS = 2048  # of a mesh, where nothing says how many
 
 
 class Setup:
     """A job with its source and model open."""
 
     def __init__(self, job: Job, report: Report):
-        self.job, self.traits = job, job.method.traits
-        self.source, notes = open_source(list(job.sources))
-        self.model = load_model(job) if self.traits.saliency == "gradient" else None
+        self.traits = job.method.traits
+        self.source, notes = open_source(list(job.sources), job.reading)
+        points = job.points or own_points(self.source)
+        self.model = load_model(job, points) if self.traits.saliency == "gradient" else None
+        normals = job.normals or bool(self.model and self.model.channels == 6)
+        normals |= self.traits.parents == 1 and self.source.has_normals
+        pairing = "none" if self.traits.parents == 1 else job.pairing
+        self.job = job = replace(job, points=points, normals=normals, pairing=pairing)
         self.classes = self._class_count(report)
         for note in notes:
             report.note(note)
-        fallback = job.pairing_fallback == "random"
+        if job.ckpt and not self.model:
+            report.note(f"{self.traits.name} needs no checkpoint with these options: {job.ckpt} is not loaded")
         self.plan = Plan(
-            self.source.labels, job.window, job.k, job.partners, job.pairing, fallback, job.seed, job.shard,
-            job.include_originals,
+            self.source.labels, job.window, job.k, job.partners, job.pairing, job.pairing_fallback == "random",
+            job.seed, job.shard, job.include_originals,
         )  # fmt: skip
         self.reader = Reader(
-            self.source, self.classes, job.points, job.subsample, job.normalize, job.seed,
-            normals=self.model is not None and self.model.channels == 6, spool=job.out.parent,
+            self.source, self.classes, points, job.subsample, job.normalize, job.seed, job.pad, normals,
+            self.source.has_seg, self._parts(), job.out.parent, report.note,
         )  # fmt: skip
         self.fields = fields_.fields(
-            job.points, self.classes, 2, len(self.traits.draw_names), self.traits.query, job.point_weight
-        )
+            points, self.classes, self.traits.parents, len(self.traits.draw_names), self.traits.query,
+            job.point_weight and self.traits.parents > 1, normals, self.source.has_seg, job.keep,
+        )  # fmt: skip
+
+    def _parts(self) -> range | None:
+        """Part labels that a segmentation checkpoint knows."""
+        if not (self.model and self.model.task == "segment"):
+            return None
+        if not self.source.has_seg and self.job.saliency_target == "label":
+            raise CheckpointError(
+                f"{self.model.path}: is for part segmentation and the source has no part labels; pass a classifier, or "
+                "--saliency-target predicted to take saliency towards its own parts"
+            )
+        first = self.model.options.get("first", 0)
+        return range(first, first + self.model.parts)
 
     def _class_count(self, report: Report) -> int:
         """Classes of the soft labels; a model of other classes must be asked for its own prediction."""
@@ -48,6 +70,10 @@ class Setup:
         if asked and source.class_names and asked != len(source.class_names):
             raise UsageError(f"--classes {asked}: the source's shape_names.txt has {len(source.class_names)} names")
         classes = asked or source.known_classes()
+        if model and model.task == "segment":
+            if classes > model.classes:
+                raise CheckpointError(f"{model.path} tells {model.classes} categories apart, the source has {classes}")
+            return classes
         if model and model.classes != classes:
             where = "shape_names.txt" if source.class_names else "--classes" if asked else "its highest label"
             told = f"{model.path} tells {model.classes} classes apart, the source has {classes} ({where})"
@@ -65,11 +91,18 @@ class Setup:
     @property
     def comparable(self) -> bool:
         """Whether the model's classes are the source's, so that its accuracy there means something."""
+        if self.model and self.model.task == "segment":
+            return self.source.has_seg
         return self.model is not None and self.model.classes == self.classes
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of a guess."""
+        return 1 / (self.model.parts if self.model and self.model.task == "segment" else self.classes)
 
     @cached_property
     def source_files(self) -> list[dict[str, Any]]:
-        return manifest_.describe_files(self.source.paths, list(map(len, self.source.parts)))
+        return [fingerprint.describe(part) for part in self.source.parts]
 
     @cached_property
     def recipe(self) -> dict[str, Any]:
@@ -86,8 +119,11 @@ class Setup:
         good = np.array([int(s) not in self.reader.bad for s in window.samples])
         if not good.all() and self.job.on_error == "raise":
             raise self.reader.error(int(window.samples[~good][0]))
-        if good.sum() < 2:
-            raise MixError(f"window {window.index} has {good.sum()} good samples of {len(window)}; mixing needs 2")
+        if good.sum() < min(self.traits.parents, 2):
+            raise MixError(
+                f"window {window.index} has {good.sum()} good samples of {len(window)}; {self.traits.name} needs "
+                f"{self.traits.parents}"
+            )
         following = np.flatnonzero(good)
         return following[np.searchsorted(following, np.arange(len(window))) % len(following)]
 
@@ -97,17 +133,27 @@ class Setup:
         partner = np.stack([self.plan.pairs(window, r).partner for r in range(self.job.partners)])
         return np.broadcast_to(stand_in, partner.shape), stand_in[partner]
 
-    def targets(self, window: Window) -> np.ndarray | None:
-        """Classes that saliency is taken towards; None: the model's own prediction."""
-        return self.source.labels[window.samples] if self.job.saliency_target == "label" else None
+    def fallbacks(self, window: Window) -> int:
+        """Pairs of a window that no legal partner was left for."""
+        return sum(self.plan.pairs(window, r).fallbacks for r in range(self.job.partners))
 
 
-def load_model(job: Job) -> Any:
-    """The classifier, its class count known: a program is asked by one forward pass."""
+def own_points(source: Source) -> int:
+    """Points of the source's clouds, where the format does not say so those of the first one."""
+    if source.points:
+        return source.points
+    first = source.parts[0].read(slice(0, 1), MESH_POINTS, False)[0]
+    if isinstance(first, str):
+        raise BadSample(*source.address(0), first, "--points says how many points to take")
+    return len(first)
+
+
+def load_model(job: Job, points: int) -> Any:
+    """The network, its class count known: a program is asked by one forward pass."""
     from mixcli.models import load
 
     model = load(job.ckpt, job.model, job.trust_ckpt)
-    return model if model.classes else replace(model, classes=_count_outputs(model, job.points))
+    return model if model.classes else replace(model, classes=_count_outputs(model, points))
 
 
 def _count_outputs(model: Any, points: int) -> int:

@@ -12,14 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from mixcli.dataset import Dataset, spread
 from mixcli.errors import MixError, UsageError
-from mixcli.formats.h5 import MANIFEST
-from mixcli.formats.modelnet import open_h5
-from mixcli.formats.sources import Source, open_source
+from mixcli.formats.container import is_mixed
+from mixcli.formats.sources import open_source
+from mixcli.methods import restored
+from mixcli.origin import reopened
 from mixcli.reading import Reader
 from mixcli.rng import permutation
 
@@ -40,6 +40,7 @@ class Shown:
     names: tuple[str, ...]  # their classes' names
     parents: tuple[np.ndarray, ...] = ()  # their clouds (N,3) f32, each in its own order; none where the source is gone
     partner: np.ndarray | None = None  # (N,) i64, the point of b that each point of a was mixed with
+    index: np.ndarray | None = None  # (N,2) i64, points of a and b that each point was made of, -1 none; with saliency
     saliency: np.ndarray | None = None  # (N,) f32
     parent_saliency: tuple[np.ndarray, ...] = ()  # (N,) f32 each, in the parents' own order
 
@@ -54,6 +55,7 @@ class Selection:
         self.classes = names or tuple(str(i) for i in range(self.dataset.recipe["classes"]))
         self.reader, self.note = _reader(self.dataset, source)
         self.rows = np.arange(self.total)
+        self.method = restored(self.dataset.recipe)
         self._last: tuple[tuple[int, ...], np.ndarray | None] = (), None
 
     @cached_property
@@ -75,7 +77,7 @@ class Selection:
         values = {name: array[0] for name, array in self.dataset.read(row, 1).items()}
         used = values["parent"] >= 0
         parent, label = values["parent"][used], values["parent_label"][used]
-        clouds = tuple(self.reader.read(parent)) if self.reader else ()
+        clouds = tuple(self.reader.read(parent).xyz) if self.reader else ()
         mixed = len(parent) > 1
         lam = values.get("point_weight", np.full(len(values["data"]), values["weight"][0]))
         return Shown(
@@ -98,7 +100,10 @@ class Selection:
         if not self.dataset.manifest["assignment"]:
             return None
         if self._last[0] != parent:
-            self._last = parent, assignment.assign(clouds[0], clouds[1])
+            a, b = clouds
+            if getattr(self.method, "align", False):
+                b = self.method.posed(b, self.method.pose(a), self.method.pose(b))
+            self._last = parent, assignment.assign(a, b)
         return self._last[1]
 
 
@@ -110,7 +115,7 @@ class SourceSelection:
         self.title, self.total, self.note = path.name, len(self.source), ""
         count = self.source.known_classes()
         self.classes = self.source.class_names or tuple(str(i) for i in range(count))
-        self.reader = Reader(self.source, count, min(points, *(part.points for part in self.source.parts)))
+        self.reader = Reader(self.source, count, min(points, self.source.points or points), pad="repeat")
         self.rows = np.arange(self.total)
 
     @property
@@ -121,7 +126,7 @@ class SourceSelection:
         return self.source.labels == label
 
     def load(self, rows: np.ndarray) -> list[Shown]:
-        clouds, labels = self.reader.read(np.asarray(rows)), self.source.labels[rows]
+        clouds, labels = self.reader.read(np.asarray(rows)).xyz, self.source.labels[rows]
         names = [self.classes[i] if 0 <= i < len(self.classes) else str(i) for i in labels.tolist()]
         return [
             Shown(int(row), "source", cloud, None, (), (int(label),), (1.0,), (name,))
@@ -158,27 +163,20 @@ def select(
 
 
 def _open(path: Path, source: list[str] | None) -> Selection | SourceSelection:
-    if path.is_file() and h5py.is_hdf5(path) and MANIFEST in open_h5(path).attrs:
-        return Selection(path, source)
-    return SourceSelection(path)
+    return Selection(path, source) if is_mixed(path) else SourceSelection(path)
 
 
 def _reader(dataset: Dataset, moved: list[str] | None) -> tuple[Reader | None, str]:
     """Prepared parents, or why there are none."""
-    files = [str(p) for p in moved or [f["path"] for f in dataset.manifest["source"]["files"]]]
-    if not moved and any(not Path(f["path"]).is_file() for f in dataset.manifest["source"]["files"]):
-        return None, f"parents are not shown: {files[0]} is not there; --source says where the source is"
-    if not moved and any(Path(f["path"]).stat().st_size != f["bytes"] for f in dataset.manifest["source"]["files"]):
-        return None, "parents are not shown: the source is another than the manifest's; --source says where it is"
     try:
-        source = open_source(files)[0] if moved else Source([Path(f) for f in files])
+        source = reopened(dataset, moved)
     except MixError as e:
-        return None, f"parents are not shown: {e}; --source says where the source is"
+        return None, f"parents are not shown: {e}"
     if len(source) != dataset.manifest["source"]["count"]:
         return None, "parents are not shown: the source is another than the manifest's"
     recipe = dataset.recipe
-    prepared = (recipe["points"], recipe["subsample"], recipe["normalize"], recipe["seed"])
-    return Reader(source, recipe["classes"], *prepared), ""
+    prepared = ("points", "subsample", "normalize", "seed", "pad", "normals")
+    return Reader(source, recipe["classes"], *(recipe[name] for name in prepared)), ""
 
 
 def parse_rows(text: str, total: int) -> np.ndarray:

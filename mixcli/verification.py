@@ -14,13 +14,14 @@ import numpy as np
 from mixcli import fields as fields_
 from mixcli.dataset import Dataset
 from mixcli.errors import MixError, UsageError
-from mixcli.formats.sources import Source, open_source
-from mixcli.manifest import sha256
+from mixcli.formats.sources import Source
+from mixcli.origin import OtherSource, is_same, reopened
 from mixcli.plan import Plan
 from mixcli.report import Report
 
 SCHEMA = "mixcli.verify/1"
 SUM = 1e-5  # float32 shares: rounding of up to a thousand classes
+LENGTH = 1e-3  # of a normal
 SHARE = 2e-5  # of λ against the mean of the points' λ, both rounded to float32
 
 
@@ -72,7 +73,7 @@ def verify(
     they are now, if not where the manifest says. A missing file is a UsageError, anything wrong in it a fault.
     """
     path, notes, report = Path(path), [], report or Report()
-    if not path.is_file():
+    if not path.exists():
         raise UsageError(f"{path}: no such dataset")
     faults = Faults(path)
     dataset = _open(path, faults)
@@ -121,6 +122,8 @@ def _structure(dataset: Dataset, faults: Faults) -> bool:
         if found.shape != (dataset.rows, *f.shape) or found.dtype != f.dtype:
             want = f"{(dataset.rows, *f.shape)} {np.dtype(f.dtype)}"
             faults.add("structure", f"'{name}' is {found.shape} {found.dtype}, the manifest says {want}")
+    for what in dataset.file.faults():
+        faults.add("structure", what)
     row = 0
     for index, first, rows, _ in sorted(dataset.windows, key=lambda w: w[1]):
         if first != row:
@@ -133,17 +136,22 @@ def _structure(dataset: Dataset, faults: Faults) -> bool:
 
 def _source(dataset: Dataset, moved: list[str] | None, faults: Faults, notes: list[str]) -> Source | None:
     """The source, if it is there and is the very one; without it the checks against it are left out, in words."""
-    files = dataset.manifest["source"]["files"]
-    paths = open_source(moved)[0].paths if moved else [Path(f["path"]) for f in files]
-    if missing := [p for p in paths if not p.is_file()]:
-        notes.append(f"{missing[0]} is not there: parents were not checked against it; --source says where it is")
+    try:
+        source = reopened(dataset, moved)
+        same = is_same(dataset, source)
+    except OtherSource as e:
+        faults.checked("source")
+        faults.add("source", str(e))
+        return None
+    except MixError as e:
+        notes.append(f"parents were not checked against the source: {e}")
         return None
     faults.checked("source")
-    same_size = [p.stat().st_size for p in paths] == [f["bytes"] for f in files]  # before any byte is read
-    if not same_size or [sha256(p) for p in paths] != [f["sha256"] for f in files]:
-        faults.add("source", f"{', '.join(map(str, paths))}: not the source that the manifest names (SHA-256 differs)")
+    if not same:
+        where = ", ".join(map(str, source.paths))
+        faults.add("source", f"{where}: not the source that the manifest names (SHA-256 differs)")
         return None
-    return Source(paths)
+    return source
 
 
 def _values(dataset: Dataset, origin: Source | None, faults: Faults, report: Report) -> None:
@@ -166,11 +174,16 @@ Finding = tuple[str, np.ndarray]  # what is wrong, and (m,) bool: in which rows
 
 
 def _finite(rows: dict[str, np.ndarray], dataset: Dataset, *_: Any) -> Iterator[Finding]:
-    for name in ("data", "soft_label", "weight", "point_weight", "draw"):
-        if name in rows:
-            flat = rows[name].reshape(len(rows[name]), -1)
-            unmixed = (rows["parent"][:, 1] < 0) & (name == "draw")  # nothing was drawn for an original
+    for name, values in rows.items():
+        if values.dtype.kind == "f":
+            flat = values.reshape(len(values), -1)
+            unmixed = _unmixed(rows) & (name == "draw")  # nothing was drawn for an original
             yield f"'{name}' has values that are not finite", ~np.isfinite(flat).all(1) & ~unmixed
+
+
+def _unmixed(rows: dict[str, np.ndarray]) -> np.ndarray:
+    """Rows of a single parent (m,) bool."""
+    return (rows["parent"][:, 1:] < 0).all(1)
 
 
 def _shares(rows: dict[str, np.ndarray], *_: Any) -> Iterator[Finding]:
@@ -182,13 +195,21 @@ def _shares(rows: dict[str, np.ndarray], *_: Any) -> Iterator[Finding]:
     yield "an unused parent has a share of the label", (unused & (rows["weight"] != 0)).any(1)
 
 
-def _labels(rows: dict[str, np.ndarray], dataset: Dataset, *_: Any) -> Iterator[Finding]:
+def _labels(
+    rows: dict[str, np.ndarray], dataset: Dataset, origin: Source | None, *_: Any
+) -> Iterator[Finding]:
     classes = dataset.recipe["classes"]
     label = np.where(rows["parent"] < 0, -1, rows["parent_label"])
     outside = ((label < 0) & (rows["parent"] >= 0)) | (label >= classes)
     yield f"'parent_label' is outside the {classes} classes", outside.any(1)
     label = np.where(outside, -1, label)
-    soft, hard = fields_.labels(label, rows["weight"].astype(np.float64), classes)
+    if dataset.manifest["source"]["soft_labels"]:
+        if origin is None:
+            return  # the parents' own soft labels are in the source alone
+        theirs = [origin.soft(np.clip(slot, 0, len(origin) - 1)) for slot in rows["parent"].T]
+    else:
+        theirs = None
+    soft, hard = fields_.labels(label, rows["weight"].astype(np.float64), classes, theirs)
     yield "'soft_label' is not the parents' classes by their weights", np.abs(soft - rows["soft_label"]).max(1) > SUM
     mine = np.take_along_axis(soft, np.clip(rows["label"], 0, classes - 1)[:, None], 1)[:, 0]
     tie = np.abs(mine - soft.max(1)) <= SUM
@@ -207,14 +228,26 @@ def _parents(rows: dict[str, np.ndarray], dataset: Dataset, origin: Source | Non
 
 
 def _points(rows: dict[str, np.ndarray], dataset: Dataset, *_: Any) -> Iterator[Finding]:
+    points, unmixed = dataset.recipe["points"], _unmixed(rows)
     if "query" in rows:
-        query, unmixed = rows["query"], rows["parent"][:, 1] < 0
-        outside = (query < 0) | (query >= dataset.recipe["points"])
-        yield "'query' is no point of the cloud", np.where(unmixed, (query != -1).any(1), outside.any(1))
+        outside = (rows["query"] < 0) | (rows["query"] >= points)
+        yield "'query' is no point of the cloud", np.where(unmixed, (rows["query"] != -1).any(1), outside.any(1))
+    if "normal" in rows:
+        length = np.linalg.norm(rows["normal"].astype(np.float64), axis=2)
+        yield "'normal' is not of length 1", ((abs(length - 1) > LENGTH) & (length > 0)).any(1) & ~unmixed
+    for name in {"seg", "point_source"} & set(rows):
+        given = rows[name] >= 0
+        yield f"'{name}' has no parent at some point", ~given.any(2).all(1) & (name == "point_source")
+        yield f"'{name}' has a part of an unused parent", (given.any(1) & (rows["parent"] < 0)).any(1)
+        yield f"'{name}' is outside its range", ((rows[name] < -1) | (rows[name] >= _most(name, points))).any((1, 2))
     if "point_weight" in rows:
         lam = rows["point_weight"].astype(np.float64)
         yield "'point_weight' is outside 0..1", ((lam < 0) | (lam > 1)).any(1)
         yield "'weight' is not the mean of 'point_weight'", np.abs(lam.mean(1) - rows["weight"][:, 0]) > SHARE
+
+
+def _most(name: str, points: int) -> int:
+    return points if name == "point_source" else 1 << 24
 
 
 def plan_of(dataset: Dataset, labels: np.ndarray) -> Plan:
@@ -239,7 +272,7 @@ def _pairs(dataset: Dataset, origin: Source, faults: Faults) -> None:
         found = dataset.file.read("parent", first, len(window) * plan.mixes_per_sample)
         for round_ in range(plan.partners):
             partner = plan.pairs(window, round_).partner
-            pair = np.stack([samples, samples[partner]], 1)
+            pair = np.stack([samples, samples[partner]], 1)[:, : found.shape[1]]
             for j in range(plan.k):
                 rows = plan.mix_rows(window, round_, j)
                 wrong = rows[(found[rows - first] != pair).any(1)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 import mixcli
+from mixcli.dataset import Dataset
 from mixcli.models.dgcnn import DGCNN
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,9 +51,9 @@ class Tiny:
     source: Path
     ckpt: Path
 
-    def mix(self, out: str, **arguments) -> mixcli.run.Result:
+    def mix(self, out: str, method: str = "sagemix", **arguments) -> mixcli.run.Result:
         settings = {"ckpt": str(self.ckpt), "points": 64, "window": 8, **arguments}
-        return mixcli.mix("sagemix", str(self.source), str(self.folder / out), **settings)
+        return mixcli.mix(method, str(self.source), str(self.folder / out), **settings)
 
     def arguments(self, out: str, *more: str) -> list[str]:
         """The same as a command line."""
@@ -72,6 +74,6 @@ def tiny(tmp_path: Path) -> Tiny:
 
 
 def rows_of(path: Path) -> dict[str, bytes]:
-    """Every field of a dataset as bytes."""
-    with h5py.File(path) as file:
-        return {name: file[name][()].tobytes() for name in file}
+    """Every field of a dataset as bytes, whatever its container."""
+    with closing(Dataset(Path(path)).require()) as dataset:
+        return {name: array.tobytes() for name, array in dataset.read(0, dataset.rows).items()}

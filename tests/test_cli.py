@@ -95,7 +95,7 @@ def test_inputs_that_are_not_there(tiny):
     refused(4, *args[:4], tiny.folder / "none.pt", *args[5:], says="none.pt: no such file")
     refused(2, *args[:6], tiny.folder / "no" / "mixed.h5", *args[7:], says=["does not exist", "mkdir -p"])
     refused(2, *args[:6], tiny.folder / "mixed.xyz", *args[7:], says=".h5")
-    refused(2, *args[:6], tiny.source, *args[7:], says="is the source itself")
+    refused(2, *args[:6], tiny.source, *args[7:], says=["which is read", "choose another name"])
     refused(2, *args[:3], *args[5:], says="give the trained classifier with --ckpt")
     refused(2, "inspect", tiny.folder / "none.h5", says="no such dataset")
     refused(2, "verify", tiny.folder / "none.h5", says="no such dataset")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mixcli.clouds import Clouds
 from mixcli.engine import Engine, choose_device
 from mixcli.errors import MixError, UsageError
 from mixcli.methods.sagemix import SageMix
@@ -26,14 +27,14 @@ class Net(torch.nn.Module):
 
 
 def engine(room, batch, notes):
-    model = types.SimpleNamespace(net=Net(room).eval())
-    return Engine(SageMix(), model, "cpu", 2, batch, notes.append)
+    model = types.SimpleNamespace(net=Net(room).eval(), task="classify", channels=3, options={})
+    return Engine(SageMix(), model, "cpu", 2, batch, note=notes.append)
 
 
 def start(e, n=10):
     clouds = np.random.default_rng(0).uniform(-1, 1, (n, 16, 3)).astype(np.float32)
     at = np.arange(n)
-    work = e.start(clouds, np.zeros(n, np.int64), at[None], np.roll(at, 1)[None])
+    work = e.start(Clouds(clouds), np.zeros(n, np.int64), at[None], np.roll(at, 1)[None])
     e.wait(work, lambda _: None)
     return work
 
@@ -53,7 +54,7 @@ def test_out_of_memory_halves_the_batch_and_says_so_once():
 
 def test_no_room_for_one_cloud():
     e = engine(0, 4, [])
-    with pytest.raises(MixError, match="does not hold one cloud; use --device cpu"):
+    with pytest.raises(MixError, match="does not hold one sample; use --device cpu"):
         start(e)
     e.close()
 
@@ -61,9 +62,9 @@ def test_no_room_for_one_cloud():
 def test_only_parents_go_through_the_model():
     e = engine(100, 1, [])
     clouds = np.random.default_rng(0).uniform(-1, 1, (10, 16, 3)).astype(np.float32)
-    work = e.start(clouds, None, np.array([[2, 3]]), np.array([[3, 5]]))
+    work = e.start(Clouds(clouds), np.zeros(10, np.int64), np.array([[2, 3]]), np.array([[3, 5]]))
     e.wait(work, lambda _: None)
-    assert np.flatnonzero(work.predicted >= 0).tolist() == [2, 3, 5]
+    assert np.flatnonzero(work.asked).tolist() == [2, 3, 5]
     e.close()
 
 

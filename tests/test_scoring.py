@@ -37,4 +37,4 @@ def test_one_mix_a_pair_has_no_diversity_and_other_classes_no_fit(tiny):
 def test_divergence_by_hand():
     """KL((1, 0) ‖ (1/4, 3/4)) = ln 4; KL((1/2, 1/2) ‖ (1/4, 3/4)) = ½ ln 2 + ½ ln ⅔ = 0.143841."""
     soft, p = np.array([[1.0, 0.0], [0.5, 0.5]]), np.log([[0.25, 0.75]] * 2)
-    assert divergence(soft, p, True).tolist() == pytest.approx([np.log(4), 0.143841], abs=1e-6)
+    assert divergence(soft, p).tolist() == pytest.approx([np.log(4), 0.143841], abs=1e-6)

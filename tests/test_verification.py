@@ -87,10 +87,10 @@ DAMAGE = {
     "no manifest": (lambda f: f.attrs.__delitem__("mixcli"), "manifest", "no manifest"),
     "a manifest cut short": (set_attribute('{"schema": "mixcli.man'), "manifest", "does not parse"),
     "another manifest": (set_attribute("[1, 2]"), "manifest", "not one of mixcli's"),
-    "a manifest without windows": (manifest(windows=None), "manifest", "incomplete"),
+    "a manifest without windows": (manifest(windows=None), "manifest", "'windows' is not a list"),
     "windows that leave rows out": (manifest(mixes=61), "structure", "the windows end at row 60"),
     "more mixes than rows": (manifest(mixes=91), "manifest", "contradicts itself"),
-    "negative rows": (manifest(rows=-1), "manifest", "contradicts itself"),
+    "negative rows": (manifest(rows=-1), "manifest", "'rows' is not a count"),
 }
 
 

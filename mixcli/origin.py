@@ -1,0 +1,37 @@
+"""The source of a finished dataset, found again by its manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mixcli.dataset import Dataset
+from mixcli.errors import MixError
+from mixcli.formats import fingerprint
+from mixcli.formats.sources import Reading, Source, open_source
+
+
+def reopened(dataset: Dataset, moved: list[str] | None = None) -> Source:
+    """The source at the manifest's paths, or where it is now.
+
+    Raises MixError if something is missing or of another size; whether it is the very same is `is_same`'s question.
+    """
+    files = dataset.manifest["source"]["files"]
+    reading = Reading(dataset.recipe["split"], dataset.recipe["drop_background"])
+    where = moved or [f["path"] for f in files]
+    try:
+        source = open_source(moved, reading)[0] if moved else Source(list(map(Path, where)), reading)
+    except MixError as e:
+        raise MixError(f"the source cannot be read ({e}); --source says where it is") from e
+    if [fingerprint.size(part) for part in source.parts] != [f["bytes"] for f in files]:
+        raise OtherSource(f"{', '.join(map(str, where))}: not the source that the manifest names (sizes differ)")
+    return source
+
+
+class OtherSource(MixError):
+    """What is there is not what the dataset was made of."""
+
+
+def is_same(dataset: Dataset, source: Source) -> bool:
+    """Whether every byte is as it was."""
+    told = [f["sha256"] for f in dataset.manifest["source"]["files"]]
+    return [fingerprint.describe(part)["sha256"] for part in source.parts] == told

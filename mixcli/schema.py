@@ -1,0 +1,93 @@
+"""What a manifest must hold, so that all code behind it can rely on it: anyone may have made the file it stands in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+COUNT, TEXT, NUMBER, FLAG = "a count", "a text", "a number", "true or false"
+
+
+class Maybe:
+    """This, or null."""
+
+    def __init__(self, of: Any):
+        self.of = of
+
+
+class Named:
+    """An object of any names, whose values are this."""
+
+    def __init__(self, of: Any):
+        self.of = of
+
+
+class Either(tuple):
+    """One of these texts or numbers."""
+
+
+RECIPE = {
+    "method": TEXT, "options": Named(None), "k": COUNT, "partners": COUNT, "window": COUNT, "pairing": TEXT,
+    "pairing_fallback": Maybe(TEXT), "seed": COUNT, "include_originals": FLAG, "points": COUNT, "subsample": TEXT,
+    "pad": TEXT, "normalize": TEXT, "normals": FLAG, "split": TEXT, "drop_background": FLAG, "saliency_target": TEXT,
+    "point_weight": FLAG, "keep": [TEXT], "classes": COUNT, "shard": [COUNT], "device": TEXT,
+    "model": Maybe({"sha256": TEXT, "name": TEXT, "options": Named(None)}),
+}  # fmt: skip
+CHECKPOINT = {
+    "path": TEXT, "spec": Maybe(TEXT), "sha256": TEXT, "name": TEXT, "options": Named(None), "judged": COUNT,
+    "correct": COUNT, "accuracy": Maybe(NUMBER),
+}  # fmt: skip
+FILE = {"path": TEXT, "sha256": TEXT, "bytes": COUNT, "count": COUNT}
+WINDOW = {"window": COUNT, "first_row": COUNT, "rows": COUNT, "sha256": TEXT, "batch": COUNT}
+SKIPPED = {"sample": COUNT, "window": COUNT, "path": TEXT, "index": Maybe(COUNT), "reason": TEXT, "stand_in": COUNT}
+MANIFEST = {
+    "schema": TEXT, "rows": COUNT, "mixes": COUNT, "samples": COUNT, "recipe": RECIPE, "command": Maybe(TEXT),
+    "draw_names": [TEXT], "assignment": Maybe(TEXT), "device": TEXT, "started": TEXT, "seconds": NUMBER,
+    "fields": [{"name": TEXT, "shape": [COUNT], "dtype": Either(("<f4", "<i8", "<i4", "|u1"))}],
+    "source": {"files": [FILE], "count": COUNT, "class_names": Maybe([TEXT]), "soft_labels": FLAG},
+    "checkpoint": Maybe(CHECKPOINT), "windows": [WINDOW], "skipped": [SKIPPED], "counts": Named(COUNT),
+    "versions": Named(TEXT),
+}  # fmt: skip
+MOST = 2**62
+
+
+def wrong(value: Any, pattern: Any = MANIFEST, at: str = "") -> Iterator[str]:
+    """Where a value is not of the pattern, in words; more names than those of a pattern are welcome.
+
+    >>> list(wrong({"k": True}, {"k": COUNT, "seed": COUNT}))
+    ["'k' is not a count", "'seed' is missing"]
+    """
+    if isinstance(pattern, Maybe):
+        if value is not None:
+            yield from wrong(value, pattern.of, at)
+    elif isinstance(pattern, list):
+        if not isinstance(value, list):
+            yield f"'{at}' is not a list"
+        else:
+            for i, entry in enumerate(value):
+                yield from wrong(entry, pattern[0], f"{at}[{i}]")
+    elif isinstance(pattern, dict | Named):
+        yield from _object(value, pattern, at)
+    elif pattern is not None and not _is(value, pattern):
+        yield f"'{at}' is not {pattern if isinstance(pattern, str) else 'one of ' + ', '.join(pattern)}"
+
+
+def _object(value: Any, pattern: Any, at: str) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"'{at}' is not an object"
+        return
+    inner = dict.fromkeys(value, pattern.of) if isinstance(pattern, Named) else pattern
+    for name, of in inner.items():
+        where = f"{at}.{name}" if at else name
+        if name in value:
+            yield from wrong(value[name], of, where)
+        else:
+            yield f"'{where}' is missing"
+
+
+def _is(value: Any, kind: Any) -> bool:
+    if isinstance(kind, Either):
+        return value in kind
+    if kind == COUNT:
+        return type(value) is int and 0 <= value < MOST
+    return isinstance(value, {TEXT: str, FLAG: bool, NUMBER: int | float}[kind])
