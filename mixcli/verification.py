@@ -232,9 +232,10 @@ def _points(rows: dict[str, np.ndarray], dataset: Dataset, *_: Any) -> Iterator[
     if "query" in rows:
         outside = (rows["query"] < 0) | (rows["query"] >= points)
         yield "'query' is no point of the cloud", np.where(unmixed, (rows["query"] != -1).any(1), outside.any(1))
-    if "normal" in rows:
+    if {"normal", "point_weight"} <= set(rows):
         length = np.linalg.norm(rows["normal"].astype(np.float64), axis=2)
-        yield "'normal' is not of length 1", ((abs(length - 1) > LENGTH) & (length > 0)).any(1) & ~unmixed
+        blended = (rows["point_weight"] > 0) & (rows["point_weight"] < 1)  # others are the source's, of any length
+        yield "'normal' is not of length 1", (blended & (abs(length - 1) > LENGTH) & (length > 0)).any(1)
     for name in {"seg", "point_source"} & set(rows):
         given = rows[name] >= 0
         yield f"'{name}' has no parent at some point", ~given.any(2).all(1) & (name == "point_source")

@@ -6,7 +6,7 @@ from scipy.spatial.distance import cdist
 from mixcli.errors import UsageError
 from mixcli.methods.sagemix import SageMix
 from mixcli.rng import uniforms
-from mixcli.samples import Samples
+from mixcli.samples import Samples, travel_seg
 
 GOLDEN = ["small_dgcnn", "small_pointnet", "small_underflow", "small_selfpair", "1024_dgcnn", "1024_pointnet"]
 
@@ -184,3 +184,17 @@ def test_the_batch_does_not_matter():
 def test_options_out_of_range(option):
     with pytest.raises(UsageError, match=next(iter(option))):
         SageMix(**option)
+
+
+def test_part_labels_follow_the_recorded_assignment(golden):
+    """Section 4.3: ỹ_i = λ_i y_i^α + (1 - λ_i) y_φ(i)^β, with the part of each parent at point i."""
+    seg = torch.from_numpy(golden["seg"])
+    mixed = replay(golden, as_published=True)
+    found = travel_seg(mixed, seg, seg[torch.from_numpy(golden["idxs"])])
+    assert np.array_equal(found[..., 0], golden["seg"]) and np.array_equal(found[..., 1], golden["seg_beta_matched"])
+    lam = mixed.point_weight[..., None]
+    soft = lam * torch.eye(60)[found[..., 0]] + (1 - lam) * torch.eye(60)[found[..., 1]]
+    assert torch.allclose(soft.sum(2), torch.ones(()), atol=1e-6)
+    own = np.take_along_axis(soft.numpy(), golden["seg"][..., None], 2)[..., 0]
+    same = golden["seg"] == golden["seg_beta_matched"]
+    assert np.allclose(own, np.where(same, 1, golden["lam_point"]), atol=2e-6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mixcli.methods import method, option
 from mixcli.rng import categorical, logit_beta
@@ -37,6 +37,9 @@ class SageMix:
         choices=("sagemix", "saliency", "uniform", "max"),
     )
     as_published: bool = option(False, "Add the published code's floor of 1e-16 to both weights of Eq. 9.")
+
+    def needs(self) -> dict[str, Any]:
+        return {"keeps": ("self-pair",)} if self.as_published else {}  # its floor keeps λ_i below 1
 
     def mix(self, a: Samples, b: Samples, phi: Tensor, u: Tensor) -> Mixed:
         """One mix of each pair, with its own π, q_α and q_β.
