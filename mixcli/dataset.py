@@ -44,7 +44,7 @@ class Dataset:
         names = self.file.class_names
         return (
             sizes.get("soft_label") == (recipe["classes"],)
-            and sizes.get("data") == (recipe["points"], 3)
+            and sizes.get("data") == ((*recipe["size"], 3) if recipe["size"] else (recipe["points"], 3))
             and sizes.get("parent") == sizes.get("parent_label") == sizes.get("weight")
             and len(sizes.get("parent", ())) == 1
             and sizes.get("label") == ()

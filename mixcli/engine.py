@@ -57,10 +57,12 @@ class Engine:
         batch: int | None = None,
         target: str = "label",
         keep: tuple[str, ...] = (),
+        normalize: str = "none",
+        norm: str = "l2",
         note: Callable[[str], None] = lambda sentence: None,
     ):
         self.method, self.traits, self.model, self.note = method, method.traits, model, note
-        self.towards_label, self.keep = target == "label", keep
+        self.towards_label, self.keep, self.normalize, self.norm = target == "label", keep, normalize, norm
         self.device = choose_device(device)
         self.workers = workers or usable_cores()
         self.kind = kind(self.traits.data)

@@ -21,10 +21,7 @@ class Field:
         return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
 
 
-KEEP = ("point_source", "saliency")  # fields that are written on request
-
-
-def fields(
+def cloud_fields(
     points: int,
     classes: int,
     parents: int = 2,
@@ -36,14 +33,7 @@ def fields(
     keep: tuple[str, ...] = (),
 ) -> tuple[Field, ...]:
     """Fields of a dataset of mixed clouds of `points` points."""
-    kept = [
-        Field("data", (points, 3), "<f4"),
-        Field("label", (), "<i8"),  # argmax of soft_label, ties: parent a
-        Field("soft_label", (classes,), "<f4"),
-        Field("parent", (parents,), "<i8"),  # source indices, column 0 is parent a, -1 an unused slot
-        Field("parent_label", (parents,), "<i8"),
-        Field("weight", (parents,), "<f4"),  # each parent's share of the label
-    ]
+    kept = [Field("data", (points, 3), "<f4"), *_label_fields(classes, parents)]
     optional = [
         (draws > 0, Field("draw", (draws,), "<f4")),
         (query, Field("query", (2,), "<i4")),  # as indices into each parent
@@ -54,6 +44,30 @@ def fields(
         ("saliency" in keep, Field("saliency", (points,), "<f4")),  # mixed like the points
     ]
     return tuple(kept + [field for wanted, field in optional if wanted])
+
+
+def image_fields(
+    size: tuple[int, int], classes: int, parents: int, draws: int, query: bool, keep: tuple[str, ...]
+) -> tuple[Field, ...]:
+    """Fields of a dataset of mixed images of H x W pixels."""
+    optional = [
+        (draws > 0, Field("draw", (draws,), "<f4")),
+        (query, Field("query", (2,), "<i4")),  # pixels y·W + x, of each parent
+        ("mask" in keep, Field("mask", tuple(size), "|u1")),  # parent a's share of each pixel, of 255
+    ]
+    kept = [Field("data", (*size, 3), "|u1"), *_label_fields(classes, parents)]
+    return tuple(kept + [field for wanted, field in optional if wanted])
+
+
+def _label_fields(classes: int, parents: int) -> list[Field]:
+    """What every row says of its label."""
+    return [
+        Field("label", (), "<i8"),  # argmax of soft_label, ties: parent a
+        Field("soft_label", (classes,), "<f4"),
+        Field("parent", (parents,), "<i8"),  # source indices, column 0 is parent a, -1 an unused slot
+        Field("parent_label", (parents,), "<i8"),
+        Field("weight", (parents,), "<f4"),  # each parent's share of the label
+    ]
 
 
 def labels(

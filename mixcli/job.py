@@ -33,7 +33,9 @@ class Job:
     points: int | None = 1024  # None: as many as the source's clouds have
     subsample: str = "first"
     pad: str = "none"
-    normalize: str = "none"
+    normalize: str | None = None  # none for clouds, imagenet for images
+    size: tuple[int, int] | None = None  # H, W of images; None: the source's
+    norm: str = "l2"  # of an image's gradient over its channels
     normals: bool = False  # carried even where no model asks for them
     split: str = "auto"
     drop_background: bool = False

@@ -45,7 +45,7 @@ class Reader:
         self.source, self.points, self.subsample, self.normalize = source, points, subsample, normalize
         self.seed, self.pad, self.normals, self.seg, self.parts, self.spool = seed, pad, normals, seg, parts, spool
         self.note, self.said = note, False
-        self.bad = _bad_labels(source.labels, classes)
+        self.bad = bad_labels(source.labels, classes)
         self.kept: np.ndarray | None = None
         for part in source.parts:
             if part.points is not None and part.points < points and pad == "none":
@@ -145,7 +145,7 @@ class Reader:
         self.note(f"{path} and maybe others have {many} than {self.points} points: {self.points} are taken ({how})")
 
 
-def _bad_labels(labels: np.ndarray, classes: int) -> dict[int, str]:
+def bad_labels(labels: np.ndarray, classes: int) -> dict[int, str]:
     outside = np.flatnonzero((labels < 0) | (labels >= classes))
     return {int(i): f"label {labels[i]} is outside the {classes} classes 0..{classes - 1}" for i in outside}
 

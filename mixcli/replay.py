@@ -71,7 +71,7 @@ def job_of(dataset: Dataset, sources: list[Path], ckpt: str | None, trust: bool)
         raise MixError(f"{ckpt} is not there; --ckpt says where the checkpoint is")
     names = ("k", "partners", "window", "pairing", "pairing_fallback", "seed", "include_originals", "points")
     names += ("subsample", "pad", "normalize", "normals", "split", "drop_background", "saliency_target")
-    names += ("point_weight", "classes")
+    names += ("point_weight", "classes", "norm")
     return Job(
         restored(recipe),
         tuple(map(str, sources)),
@@ -82,6 +82,7 @@ def job_of(dataset: Dataset, sources: list[Path], ckpt: str | None, trust: bool)
         on_error="skip",
         shard=tuple(recipe["shard"]),
         keep=tuple(recipe["keep"]),
+        size=recipe["size"] and tuple(recipe["size"]),
         device="cpu" if recipe["device"] == "cpu" else "auto",
         **{name: recipe[name] for name in names},
     )

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixcli.clouds import Clouds
 from mixcli.fields import Field, labels
 from mixcli.formats.sources import Source
+from mixcli.images import MixedImages
 from mixcli.samples import Mixed
 
 OF_A_MIX = {"index": "point_source"}  # where a field has another name than the tensor of the mix
 
 
 def mixed_rows(
-    mixes: list[Mixed], parent: np.ndarray, source: Source, classes: int, fields: tuple[Field, ...]
+    mixes: list[Mixed] | list[MixedImages], parent: np.ndarray, source: Source, classes: int, fields: tuple[Field, ...]
 ) -> dict[str, np.ndarray]:
     """The k mixes of some pairs, pair after pair. parent (p,2) i64 source indices -> arrays of p·k rows."""
     found, wanted = {}, {f.name for f in fields}
@@ -29,27 +29,21 @@ def mixed_rows(
 
 
 def original_rows(
-    clouds: Clouds, saliency: np.ndarray | None, samples: np.ndarray, source: Source, classes: int,
-    fields: tuple[Field, ...],
-) -> dict[str, np.ndarray]:  # fmt: skip
-    """Unmixed samples: parent (i, -1), weight (1, 0), nothing drawn. clouds of m samples, saliency (m,N)."""
+    found: dict[str, np.ndarray], samples: np.ndarray, source: Source, classes: int, fields: tuple[Field, ...]
+) -> dict[str, np.ndarray]:
+    """Unmixed samples (m,): parent (i, -1), weight (1, 0), nothing drawn. found: the fields that the samples give."""
     m, shapes = len(samples), {f.name: (len(samples), *f.shape) for f in fields}
     first = np.zeros(shapes["parent"][1:], bool)
     first[0] = True  # slot 0 is the sample itself, the others are unused
-    own = np.broadcast_to(np.arange(clouds.xyz.shape[1])[:, None], (m, clouds.xyz.shape[1], 1))
-    found = {
-        "data": clouds.xyz,
+    alone = {
         "parent": np.where(first, samples[:, None], -1),
         "weight": np.broadcast_to(first.astype(float), shapes["parent"]),
         "draw": np.full(shapes.get("draw", ()), np.nan),
         "query": np.full((m, 2), -1),
-        "normal": clouds.normals,
-        "point_weight": np.ones(clouds.xyz.shape[:2]),
-        "seg": None if clouds.seg is None else np.where(first, clouds.seg[:, :, None], -1),
-        "point_source": np.where(first, own, -1),
-        "saliency": saliency,
     }
-    return _with_labels(found, source, classes, fields)
+    for name in {"seg", "point_source"} & set(found):
+        found[name] = np.where(first, found[name][:, :, None], -1)
+    return _with_labels({**found, **alone}, source, classes, fields)
 
 
 def _with_labels(

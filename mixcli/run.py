@@ -86,8 +86,9 @@ def open_engine(setup: Setup, batch: int | None = None, note: Callable[[str], No
     """The engine of a job."""
     job = setup.job
     return Engine(
-        job.method, setup.model, job.device, job.workers, batch, job.saliency_target, job.keep, note
-    )
+        job.method, setup.model, job.device, job.workers, batch, job.saliency_target, job.keep, job.normalize, job.norm,
+        note,
+    )  # fmt: skip
 
 
 def _say_what_is_kept(output: Output, report: Report) -> None:
@@ -160,9 +161,8 @@ class Loop:
             at = position[order[: len(run_)]]
             order = order[len(run_) :]
             saliency = None if work.saliency is None else work.saliency[at]
-            arrays = original_rows(
-                work.values[at], saliency, window.samples[at], self.source, self.setup.classes, self.setup.fields
-            )
+            found = self.setup.kind.unmixed(work.values[at], saliency)
+            arrays = original_rows(found, window.samples[at], self.source, self.setup.classes, self.setup.fields)
             self._write(window, int(run_[0]), arrays, digest)
 
     def _record(self, window: Window, work: Work, digest: Digest) -> dict[str, Any]:

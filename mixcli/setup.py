@@ -9,60 +9,39 @@ from typing import Any
 
 import numpy as np
 
-from mixcli import fields as fields_
 from mixcli import manifest as manifest_
-from mixcli.errors import BadSample, CheckpointError, MixError, UsageError
+from mixcli.errors import CheckpointError, MixError, UsageError
 from mixcli.formats import fingerprint
-from mixcli.formats.sources import Source, open_source
 from mixcli.job import Job
+from mixcli.kinds import kind
 from mixcli.plan import Plan, Window
-from mixcli.reading import Reader
 from mixcli.report import Report
 
-MESH_POINTS = 2048  # of a mesh, where nothing says how many
+FROM_A_MODEL = ("gradient", "activation")  # kinds of saliency
 
 
 class Setup:
     """A job with its source and model open."""
 
     def __init__(self, job: Job, report: Report):
-        self.traits = job.method.traits
-        self.source, notes = open_source(list(job.sources), job.reading)
-        points = job.points or own_points(self.source)
-        self.model = load_model(job, points) if self.traits.saliency == "gradient" else None
-        normals = job.normals or bool(self.model and self.model.channels == 6)
-        normals |= self.traits.parents == 1 and self.source.has_normals
-        pairing = "none" if self.traits.parents == 1 else job.pairing
-        self.job = job = replace(job, points=points, normals=normals, pairing=pairing)
+        self.traits = traits = job.method.traits
+        self.kind = kind(traits.data)
+        self.source, notes = self.kind.open_source(job)
+        job = self.kind.sized(job, self.source, report.note)
+        self.model = load_model(job, self.kind) if traits.saliency in FROM_A_MODEL else None
+        pairing = "none" if traits.parents == 1 else job.pairing
+        self.job = job = replace(self.kind.completed(job, self.source, self.model), pairing=pairing)
         self.classes = self._class_count(report)
         for note in notes:
             report.note(note)
         if job.ckpt and not self.model:
-            report.note(f"{self.traits.name} needs no checkpoint with these options: {job.ckpt} is not loaded")
+            report.note(f"{traits.name} needs no checkpoint with these options: {job.ckpt} is not loaded")
         self.plan = Plan(
             self.source.labels, job.window, job.k, job.partners, job.pairing, job.pairing_fallback == "random",
             job.seed, job.shard, job.include_originals,
         )  # fmt: skip
-        self.reader = Reader(
-            self.source, self.classes, points, job.subsample, job.normalize, job.seed, job.pad, normals,
-            self.source.has_seg, self._parts(), job.out.parent, report.note,
-        )  # fmt: skip
-        self.fields = fields_.fields(
-            points, self.classes, self.traits.parents, len(self.traits.draw_names), self.traits.query,
-            job.point_weight and self.traits.parents > 1, normals, self.source.has_seg, job.keep,
-        )  # fmt: skip
-
-    def _parts(self) -> range | None:
-        """Part labels that a segmentation checkpoint knows."""
-        if not (self.model and self.model.task == "segment"):
-            return None
-        if not self.source.has_seg and self.job.saliency_target == "label":
-            raise CheckpointError(
-                f"{self.model.path}: is for part segmentation and the source has no part labels; pass a classifier, or "
-                "--saliency-target predicted to take saliency towards its own parts"
-            )
-        first = self.model.options.get("first", 0)
-        return range(first, first + self.model.parts)
+        self.reader = self.kind.reader(job, self.source, self.classes, self.model, report.note)
+        self.fields = self.kind.fields(job, self.source, self.classes)
 
     def _class_count(self, report: Report) -> int:
         """Classes of the soft labels; a model of other classes must be asked for its own prediction."""
@@ -138,33 +117,27 @@ class Setup:
         return sum(self.plan.pairs(window, r).fallbacks for r in range(self.job.partners))
 
 
-def own_points(source: Source) -> int:
-    """Points of the source's clouds, where the format does not say so those of the first one."""
-    if source.points:
-        return source.points
-    first = source.parts[0].read(slice(0, 1), MESH_POINTS, False)[0]
-    if isinstance(first, str):
-        raise BadSample(*source.address(0), first, "--points says how many points to take")
-    return len(first)
-
-
-def load_model(job: Job, points: int) -> Any:
+def load_model(job: Job, kind: Any) -> Any:
     """The network, its class count known: a program is asked by one forward pass."""
     from mixcli.models import load
 
-    model = load(job.ckpt, job.model, job.trust_ckpt)
-    return model if model.classes else replace(model, classes=_count_outputs(model, points))
+    model, data = load(job.ckpt, job.model, job.trust_ckpt), job.method.traits.data
+    if model.data not in (None, data):
+        raise CheckpointError(
+            f"{model.path}: is a classifier of {model.data} ({model.name}); {job.method.traits.name} mixes {data}"
+        )
+    return model if model.classes else replace(model, classes=_count_outputs(model, kind.probe(job, model)))
 
 
-def _count_outputs(model: Any, points: int) -> int:
+def _count_outputs(model: Any, sample: Any) -> int:
+    """sample (1, ...): what the network takes."""
     import torch
 
-    cloud = torch.linspace(-1, 1, points * model.channels).reshape(1, points, model.channels)
     try:
         with torch.no_grad():
-            out = model.net(cloud)
+            out = model.net(sample)
     except Exception as e:  # somebody's program: anything can come out of it
-        raise CheckpointError(f"{model.path}: the model fails on a cloud {tuple(cloud.shape)} ({e})") from e
+        raise CheckpointError(f"{model.path}: the model fails on a sample {tuple(sample.shape)} ({e})") from e
     if not isinstance(out, torch.Tensor) or out.ndim != 2 or len(out) != 1:
-        raise CheckpointError(f"{model.path}: for one cloud the model must return logits (1, classes)")
+        raise CheckpointError(f"{model.path}: for one sample the model must return logits (1, classes)")
     return out.shape[1]

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixcli.fields import Digest, Field, fields, labels
+from mixcli.fields import Digest, Field, cloud_fields, labels
 
 
 @given(st.integers(2, 8), st.integers(1, 20), st.integers(0, 99))
@@ -44,4 +44,4 @@ def test_digest_does_not_depend_on_the_blocks():
 
 
 def test_row_bytes():
-    assert sum(f.row_bytes for f in fields(1024, 40, draws=2, query=True)) == 1024 * 16 + 8 + 160 + 32 + 8 + 8 + 8
+    assert sum(f.row_bytes for f in cloud_fields(1024, 40, draws=2, query=True)) == 1024 * 16 + 8 + 160 + 32 + 8 + 8 + 8

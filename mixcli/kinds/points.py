@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixcli.clouds import Clouds
+from mixcli.clouds import NORMALIZE, Clouds
+from mixcli.errors import BadSample, CheckpointError, UsageError
+from mixcli.fields import Field, cloud_fields
+from mixcli.formats import sources
+from mixcli.formats.sources import Source
+from mixcli.job import Job
 from mixcli.kinds import Heat
+from mixcli.reading import Reader
 from mixcli.samples import Mixed, Samples, travel_normals, travel_saliency, travel_seg
 
 if TYPE_CHECKING:
@@ -17,6 +24,65 @@ if TYPE_CHECKING:
     from mixcli.engine import Engine
 
 CPU_BATCH, CUDA_BATCH = 1, 32  # clouds in one model call
+MESH_POINTS = 2048  # of a mesh, where nothing says how many
+
+
+def open_source(job: Job) -> tuple[Source, list[str]]:
+    return sources.open_source(list(job.sources), job.reading)
+
+
+def sized(job: Job, source: Source, note: Callable[[str], None]) -> Job:
+    """The job with a number of points: as asked, or as many as the source's clouds have, or else its first one."""
+    if job.points or source.points:
+        return replace(job, points=job.points or source.points)
+    first = source.parts[0].read(slice(0, 1), MESH_POINTS, False)[0]
+    if isinstance(first, str):
+        raise BadSample(*source.address(0), first, "--points says how many points to take")
+    return replace(job, points=len(first))
+
+
+def probe(job: Job, model: Any) -> Tensor:
+    """A cloud to ask a program how many classes it knows. (1,N,C) f32."""
+    import torch
+
+    return torch.linspace(-1, 1, job.points * model.channels).reshape(1, job.points, model.channels)
+
+
+def completed(job: Job, source: Source, model: Any) -> Job:
+    """The job with what follows from source and model: whether normals travel."""
+    normals = job.normals or bool(model and model.channels == 6)
+    normals |= job.method.traits.parents == 1 and source.has_normals
+    return replace(job, normals=normals, normalize=job.normalize or "none")
+
+
+def reader(job: Job, source: Source, classes: int, model: Any, note: Callable[[str], None]) -> Reader:
+    if job.normalize not in NORMALIZE:
+        raise UsageError(f"--normalize {job.normalize}: of clouds must be one of {', '.join(NORMALIZE)}")
+    return Reader(
+        source, classes, job.points, job.subsample, job.normalize, job.seed, job.pad, job.normals, source.has_seg,
+        _parts(job, source, model), job.out.parent, note,
+    )  # fmt: skip
+
+
+def _parts(job: Job, source: Source, model: Any) -> range | None:
+    """Part labels that a segmentation checkpoint knows."""
+    if not (model and model.task == "segment"):
+        return None
+    if not source.has_seg and job.saliency_target == "label":
+        raise CheckpointError(
+            f"{model.path}: is for part segmentation and the source has no part labels; pass a classifier, or "
+            "--saliency-target predicted to take saliency towards its own parts"
+        )
+    first = model.options.get("first", 0)
+    return range(first, first + model.parts)
+
+
+def fields(job: Job, source: Source, classes: int) -> tuple[Field, ...]:
+    traits = job.method.traits
+    return cloud_fields(
+        job.points, classes, traits.parents, len(traits.draw_names), traits.query,
+        job.point_weight and traits.parents > 1, job.normals, source.has_seg, job.keep,
+    )  # fmt: skip
 
 
 def map_shape(clouds: Clouds) -> tuple[int, ...]:
@@ -64,3 +130,14 @@ def finished(engine: Engine, mix: Mixed, clouds: Clouds, sides: list[np.ndarray]
     if "saliency" in engine.keep:
         found["saliency"] = travel_saliency(mix, a.saliency, b.saliency)
     return replace(mix, **found) if found else mix
+
+
+def unmixed(clouds: Clouds, saliency: np.ndarray | None) -> dict[str, np.ndarray]:
+    """What the samples themselves give to the fields. saliency (m,N)."""
+    found = {
+        "data": clouds.xyz,
+        "point_weight": np.ones(clouds.xyz.shape[:2]),
+        "point_source": np.broadcast_to(np.arange(clouds.xyz.shape[1]), clouds.xyz.shape[:2]),
+    }
+    more = {"normal": clouds.normals, "seg": clouds.seg, "saliency": saliency}
+    return {**found, **{name: values for name, values in more.items() if values is not None}}

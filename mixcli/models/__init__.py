@@ -21,10 +21,10 @@ OWN_NETWORK = f"build it with --model {FACTORY} --trust-ckpt"
 
 @dataclass(frozen=True)
 class Classifier:
-    """A frozen network on the CPU: clouds (B, N, channels) in, logits (B, classes) out. And its origin.
+    """A frozen network on the CPU, and its origin.
 
-    With task "segment" it takes the category (B,) of each cloud beside it, one of ``classes``, and gives logits
-    (B, N, parts).
+    Clouds (B, N, channels) or normalised images (B, 3, H, W) in, logits (B, classes) out. With task "segment" it takes
+    the category (B,) of each cloud beside it, one of ``classes``, and gives logits (B, N, parts).
     """
 
     net: nn.Module
@@ -38,6 +38,7 @@ class Classifier:
     note: str  # how the weights were found in the file
     task: str = "classify"  # or "segment"
     parts: int | None = None  # of a segmentation network
+    data: str | None = None  # "points" or "images"; None where a program does not tell
 
 
 def load(path: str | Path | None, spec: str | None = None, trust: bool = False) -> Classifier:
@@ -105,6 +106,7 @@ def _assembled(file: File, layout: Layout, state: State, options: dict[str, Any]
         net = frozen(filled(net, state))
     classes, channels = getattr(net, "classes", None), getattr(net, "channels", 3)
     told = {"task": getattr(net, "task", "classify"), "parts": getattr(net, "parts", None)}
+    told["data"] = getattr(net, "data", "points")
     return Classifier(net, layout.name, options, classes, channels, file.path, file.sha256, False, note, **told)
 
 
