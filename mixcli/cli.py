@@ -18,7 +18,7 @@ from mixcli.commands import conclude
 from mixcli.console import Console, say, verbosity
 from mixcli.errors import MixError, UsageError
 from mixcli.methods import get, methods
-from mixcli.options import OPTIONS, VERBOSITY, add, method_option
+from mixcli.options import FILES, OPTIONS, VERBOSITY, add, method_option
 
 EXIT_CODES = """\b
 Exit codes: 0 done, 1 failed, 2 usage, 3 done but samples were skipped, 4 checkpoint, 5 verify found faults,
@@ -92,7 +92,7 @@ def method_command(name: str) -> click.Command:
     """The command of a mixing method: files, the method's own options, then those of all methods."""
     cls = get(name)
 
-    @add([*OPTIONS[:3], *map(method_option, fields(cls)), *OPTIONS[3:], *VERBOSITY])
+    @add([*FILES, *map(method_option, fields(cls)), *OPTIONS[cls.traits.data], *VERBOSITY])
     def command(**arguments: Any) -> None:
         _mix(cls, arguments)
 

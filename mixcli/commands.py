@@ -46,7 +46,7 @@ WRITING = ("--workers", "--resume", "--overwrite")
 @click.argument("out", type=click.Path())
 @click.option("--points", type=click.IntRange(1), help="Points of a cloud; by default as many as the source has.")
 @click.option("--seed", type=int, default=0, help="Decides --subsample random.")
-@add([option for option in OPTIONS if option[0][0] in READING + WRITING])
+@add([option for option in OPTIONS["points"] if option[0][0] in READING + WRITING])
 @add(VERBOSITY)
 def convert(source: str, out: str, **arguments: Any) -> None:
     """Write any source, or a mixed dataset, to any container without mixing: .h5, .npz, or a folder of .ply.

@@ -47,39 +47,50 @@ def flag(help: str) -> dict[str, Any]:
     return {"is_flag": True, "help": help}
 
 
-# Options of every mixing command, in the order of the help. The names are those of `Job`.
-OPTIONS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
+Option = tuple[tuple[str, ...], dict[str, Any]]
+
+# Options of the mixing commands, in the order of the help. The names are those of `Job`.
+FILES: list[Option] = [
     (("--in", "sources"), {"multiple": True, "required": True, "metavar": "PATH",
-        "help": "ModelNet40-style .h5, a glob, a folder or a train_files.txt; may be repeated."}),
-    (("--ckpt",), {"type": click.Path(), "help": "Trained classifier: DGCNN, PointNet, PointNet++."}),
-    (("--out",), {"type": click.Path(), "required": True, "help": "The dataset to write, .h5."}),
+        "help": "A file, a glob, a folder or a list, in any of the layouts of the README; may be repeated."}),
+    (("--ckpt",), {"type": click.Path(), "help": "Trained network, for methods that look at saliency."}),
+    (("--out",), {"type": click.Path(), "required": True,
+        "help": "The dataset to write: .h5, .npz, or a folder with a file for each row."}),
+]  # fmt: skip
+PAIRS: list[Option] = [
     (("-k", "k"), count(1, "Mixes of each pair.")),
     (("--partners",), count(1, "Rounds of pairs: each gives every sample a new partner.")),
     (("--pairing",), chosen("random", "different-class", "same-class", default="random", help="Who is paired.")),
     (("--pairing-fallback",), {"type": click.Choice(["random"]), "help": "For samples without a legal partner."}),
     (("--seed",), {"type": int, "default": 0, "show_default": True, "help": "Decides every draw."}),
     (("--window",), count(1024, "Samples that are paired among each other; part of the result.", 2)),
+]
+SOURCE: list[Option] = [
+    (("--split",), chosen("auto", "train", "test", "all", default="auto",
+        help="Of a source that tells them apart; auto takes train.")),
+    (("--classes",), count(None, "Class count, where nothing in the source tells it.")),
+    (("--include-originals",), flag("Append the unmixed samples.")),
+]  # fmt: skip
+CLOUDS: list[Option] = [
     (("--points",), count(1024, "Points of a cloud.")),
     (("--subsample",), chosen("first", "random", "fps", default="first", help="How they are taken from more.")),
     (("--pad",), chosen("none", "repeat", default="none", help="What is done with clouds of fewer points.")),
     (("--normalize",), {"type": click.Choice(["none", "unit-sphere"]),
         "help": "Coordinates, after subsampling; by default none."}),
     (("--normals",), flag("Carry normals, even where no model asks for them.")),
-    (("--split",), chosen("auto", "train", "test", "all", default="auto",
-        help="Of a source that tells them apart; auto takes train.")),
     (("--drop-background",), flag("Leave out the points that ScanObjectNN's mask calls background.")),
-    (("--classes",), count(None, "Class count, where no shape_names.txt tells it.")),
-    (("--include-originals",), flag("Append the unmixed samples.")),
     (("--no-point-weight", "point_weight"), {"is_flag": True, "flag_value": False, "default": True,
         "help": "Leave out each point's own lambda."}),
     (("--keep",), {"multiple": True, "type": click.Choice(["point_source", "saliency"]),
         "help": "Write this field too; may be repeated."}),
+]  # fmt: skip
+RUNNING: list[Option] = [
     (("--model",), {"metavar": "SPEC", "help": "What keys do not tell: dgcnn:k=40; or net.py:factory."}),
     (("--trust-ckpt",), flag("Load checkpoints that are programs: they can do anything.")),
     (("--saliency-target",), chosen("label", "predicted", default="label", help="The class of the loss.")),
     (("--device",), {"default": "auto", "show_default": True, "metavar": "auto|cpu|cuda[:i]"}),
     (("--batch-size",), {"type": AutoInt(), "default": "auto", "show_default": True,
-        "help": "Clouds in one model call; recorded, since it moves last bits."}),
+        "help": "Samples in one model call; recorded, since it moves last bits."}),
     (("--workers",), count(None, "Threads on the CPU; by default one a core.")),
     (("--shard",), {"type": ShardType(), "default": "0/1", "help": "Part i of n, from 0/n; join with mixcli merge."}),
     (("--on-error",), chosen("raise", "skip", default="raise", help="What a bad sample does.")),
@@ -87,6 +98,7 @@ OPTIONS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
     (("--overwrite",), flag("Replace an existing output.")),
     (("--dry-run",), flag("Print the plan and an estimate; write nothing.")),
 ]  # fmt: skip
+OPTIONS = {"points": [*PAIRS, *CLOUDS, *SOURCE, *RUNNING]}  # of a method of these, after its own
 
 VERBOSITY: list[tuple[tuple[str, ...], dict[str, Any]]] = [
     (("-q", "--quiet"), flag("No progress, no notes.")),
