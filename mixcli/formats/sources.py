@@ -39,7 +39,7 @@ class Source:
     """Labelled clouds of one or several parts, numbered through in their order."""
 
     def __init__(self, paths: list[Path], reading: Reading = Reading()):
-        self.parts = [_opened(Path(path), reading) for path in paths]
+        self.parts = [self._opened(Path(path), reading) for path in paths]
         self.paths = [part.path for part in self.parts]
         self.labels = np.concatenate([part.labels for part in self.parts])
         self.class_names = _agreed(self.parts)
@@ -48,6 +48,12 @@ class Source:
         self._width = _soft_width(self.parts, self.class_names)
         if reading.drop_background and all(getattr(part, "mask", None) is None for part in self.parts):
             raise UsageError(f"--drop-background: {self.paths[0]} has no 'mask' as ScanObjectNN's files; leave it out")
+
+    def _opened(self, path: Path, reading: Reading) -> Part:
+        part = _part(path, reading)
+        if not len(part):
+            raise MixError(f"{path}: holds no cloud; leave it out")
+        return part
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -97,20 +103,18 @@ def open_source(arguments: list[str], reading: Reading = Reading()) -> tuple[Sou
     """The source that the `--in` arguments name, and notes for the user about how they were read."""
     notes: list[str] = []
     named = [path for argument in arguments for path in expand(str(argument), reading.split, notes)]
+    source = Source(once(named, notes), reading)
+    return source, notes + source.notes
+
+
+def once(named: list[Path], notes: list[str]) -> list[Path]:
+    """Paths in a fixed order, each once, with a note if one was named more often."""
     places = [path.resolve() for path in named]
     paths = dict(zip(places, named, strict=True))
     if len(paths) < len(named):
         twice = next(path for i, path in enumerate(named) if places[i] in places[:i])
         notes.append(f"{twice}: named more than once, read once")
-    source = Source(sorted(paths.values()), reading)
-    return source, notes + source.notes
-
-
-def _opened(path: Path, reading: Reading) -> Part:
-    part = _part(path, reading)
-    if not len(part):
-        raise MixError(f"{path}: holds no cloud; leave it out")
-    return part
+    return sorted(paths.values())
 
 
 def _part(path: Path, reading: Reading) -> Part:
