@@ -66,6 +66,16 @@ class Dataset:
         return self
 
     @property
+    def data(self) -> str:
+        """What its rows are: "points" or "images"."""
+        return "images" if self.recipe["size"] else "points"
+
+    @property
+    def places(self) -> int:
+        """Points or pixels of a row."""
+        return int(np.prod(self.recipe["size"])) if self.recipe["size"] else self.recipe["points"]
+
+    @property
     def block(self) -> int:
         """Rows read at a time."""
         return max(1, BLOCK_BYTES // sum(f.row_bytes for f in self.fields))

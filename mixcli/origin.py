@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mixcli.dataset import Dataset
 from mixcli.errors import MixError
@@ -18,13 +19,22 @@ def reopened(dataset: Dataset, moved: list[str] | None = None) -> Source:
     files = dataset.manifest["source"]["files"]
     reading = Reading(dataset.recipe["split"], dataset.recipe["drop_background"])
     where = moved or [f["path"] for f in files]
+    opened, again = _openers(dataset.data)
     try:
-        source = open_source(moved, reading)[0] if moved else Source(list(map(Path, where)), reading)
+        source = opened(moved, reading)[0] if moved else again(list(map(Path, where)), reading)
     except MixError as e:
         raise MixError(f"the source cannot be read ({e}); --source says where it is") from e
     if [fingerprint.size(part) for part in source.parts] != [f["bytes"] for f in files]:
         raise OtherSource(f"{', '.join(map(str, where))}: not the source that the manifest names (sizes differ)")
     return source
+
+
+def _openers(data: str) -> tuple[Any, Any]:
+    if data == "points":
+        return open_source, Source
+    from mixcli.formats.picture_source import PictureSource, open_picture_source
+
+    return open_picture_source, PictureSource
 
 
 class OtherSource(MixError):

@@ -29,6 +29,7 @@ class Output:
         self.sink = open_sink(out, fields, plan.rows, kind)
         self.journal_path = journal_of(self.sink.part)
         self.journal: Journal | None = None
+        self.owned = False  # whether the part is this run's
 
     def finished(self, recipe: dict[str, Any], resume: bool, overwrite: bool) -> dict[str, Any] | None:
         """The manifest, if `--resume` finds this very dataset done. Without a flag nothing finished is touched."""
@@ -43,8 +44,9 @@ class Output:
             manifest = file.manifest()
         if other := differences(recipe, manifest["recipe"]):
             raise UsageError(f"--resume: {self.out} is of another job: {'; '.join(other)}; --overwrite replaces it")
-        if not self.sink.part.exists():
-            self.journal_path.unlink(missing_ok=True)  # of a run that was killed right after the rename
+        if not self.sink.part.exists():  # a run was killed right after the rename: clear up behind it
+            self.sink.discard()
+            self.journal_path.unlink(missing_ok=True)
         return manifest
 
     def open(self, resume: bool, overwrite: bool) -> bool:
@@ -65,6 +67,7 @@ class Output:
     def begin(self, recipe: dict[str, Any], batch: int) -> None:
         """Lay out a new dataset."""
         self.sink.create()
+        self.owned = True
         self.journal.start({"recipe": recipe, "layout": self.sink.layout, "batch": batch})
 
     def earlier_batch(self) -> int:
@@ -77,6 +80,7 @@ class Output:
         if other := differences(recipe, header["recipe"]):
             raise UsageError(f"--resume: the earlier run was another: {'; '.join(other)}; --overwrite starts again")
         self.sink.reopen(header["layout"])
+        self.owned = True
         if self.sink.layout != header["layout"]:
             self._renew_header()
         self._drop_what_is_no_window()
@@ -126,7 +130,8 @@ class Output:
         """Leave what can be resumed, and nothing else."""
         self.sink.close()
         if self.journal and not self.journal.records:
-            self.sink.discard()
+            if self.owned:
+                self.sink.discard()
             self.journal.remove()
         elif self.journal:
             self.journal.close()

@@ -81,8 +81,12 @@ def verify(
         try:
             origin = _source(dataset, source, faults, notes)
             report.begin(dataset.rows, 0)
-            _values(dataset, origin, faults, report)
-            _digests(dataset, faults)
+            try:
+                _values(dataset, origin, faults, report)
+                _digests(dataset, faults)
+            except MixError as e:  # rows that cannot be read at all
+                faults.add("structure", str(e).removeprefix(f"{path}: "))
+                replay = 0
             if replay != 0:
                 _replay(dataset, replay, origin, ckpt, trust_ckpt, faults)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as e:
@@ -228,10 +232,10 @@ def _parents(rows: dict[str, np.ndarray], dataset: Dataset, origin: Source | Non
 
 
 def _points(rows: dict[str, np.ndarray], dataset: Dataset, *_: Any) -> Iterator[Finding]:
-    points, unmixed = dataset.recipe["points"], _unmixed(rows)
+    points, unmixed = dataset.places, _unmixed(rows)
     if "query" in rows:
         outside = (rows["query"] < 0) | (rows["query"] >= points)
-        yield "'query' is no point of the cloud", np.where(unmixed, (rows["query"] != -1).any(1), outside.any(1))
+        yield "'query' is no place in its parent", np.where(unmixed, (rows["query"] != -1).any(1), outside.any(1))
     if {"normal", "point_weight"} <= set(rows):
         length = np.linalg.norm(rows["normal"].astype(np.float64), axis=2)
         blended = (rows["point_weight"] > 0) & (rows["point_weight"] < 1)  # others are the source's, of any length

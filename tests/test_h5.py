@@ -1,4 +1,4 @@
-"""The container: laid out in full, rows in place, one rename."""
+"""What is particular to `.h5`: valid at any moment, its space reserved, laid out again where its end was torn."""
 
 import os
 
@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
+from mixcli.errors import MixError
 from mixcli.fields import Field
 from mixcli.formats.h5 import H5Sink, MixedH5, lay_out
 
@@ -24,9 +25,9 @@ def test_rows_come_back_where_they_were_put(tmp_path):
     sink = H5Sink(tmp_path / "a.h5", SPEC, 10)
     sink.create()
     for first, count in ((7, 3), (0, 2), (2, 5)):
-        sink.write(first, rows(count, first))
-    assert (sink.read(3, 4)["data"] == rows(4, 3)["data"]).all()
-    sink.sync()
+        sink.write(0, first, rows(count, first))
+    assert (sink.read(0, 3, 4)["data"] == rows(4, 3)["data"]).all()
+    sink.finish(0)
     assert not (tmp_path / "a.h5").exists()
     sink.seal({"schema": "mixcli.manifest/1", "long": "x" * 200_000}, ("a", "b"))
     assert os.listdir(tmp_path) == ["a.h5"]
@@ -39,7 +40,7 @@ def test_rows_come_back_where_they_were_put(tmp_path):
 def test_the_part_is_a_readable_file_at_any_moment(tmp_path):
     sink = H5Sink(tmp_path / "a.h5", SPEC, 10)
     sink.create()
-    sink.write(4, rows(1, 4))
+    sink.write(0, 4, rows(1, 4))
     with h5py.File(tmp_path / "a.h5.part") as file:
         assert (file["data"][4] == rows(1, 4)["data"][0]).all()
     sink.close()
@@ -51,16 +52,26 @@ def test_space_is_reserved(tmp_path):
     assert found.st_size >= 100 * 12288 and found.st_blocks * 512 >= 100 * 12288
 
 
-def test_no_rows(tmp_path):
-    sink = H5Sink(tmp_path / "a.h5", SPEC, 0)
-    sink.create()
-    sink.seal({"schema": "mixcli.manifest/1"}, None)
-    assert MixedH5(tmp_path / "a.h5").field("data").shape == (0, 4, 3)
-
-
-def test_a_wrong_row_is_a_bug_not_a_file(tmp_path):
+@pytest.mark.parametrize("tear", [lambda raw: b"\0" * 96 + raw[96:], lambda raw: raw[:-8]])
+def test_torn_metadata_is_laid_out_again(tmp_path, tear):
     sink = H5Sink(tmp_path / "a.h5", SPEC, 10)
     sink.create()
-    with pytest.raises(AssertionError, match="label"):
-        sink.write(0, {**rows(2), "label": np.zeros(2, np.int32)})
+    sink.write(0, 0, rows(9))
+    sink.finish(0)
     sink.close()
+    sink.part.write_bytes(tear(sink.part.read_bytes()))
+    again = H5Sink(tmp_path / "a.h5", SPEC, 10)
+    again.reopen(sink.layout)
+    assert again.read(0, 0, 9)["data"].tobytes() == rows(9)["data"].tobytes()
+    again.write(0, 9, rows(1, 9))
+    again.seal({"schema": "mixcli.manifest/1"}, None)
+    assert os.listdir(tmp_path) == ["a.h5"]
+    assert MixedH5(tmp_path / "a.h5").read("label", 0, 10).tolist() == list(range(10))
+
+
+def test_offsets_that_lead_out_of_the_file_are_refused(tmp_path):
+    sink = H5Sink(tmp_path / "a.h5", SPEC, 10)
+    sink.create()
+    sink.close()
+    with pytest.raises(MixError, match="journal is damaged"):
+        H5Sink(tmp_path / "a.h5", SPEC, 10).reopen({"container": "h5", "offsets": {**sink.offsets, "data": -4096}})

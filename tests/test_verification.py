@@ -72,7 +72,7 @@ DAMAGE = {
     "parent outside": (rewrite("parent", 5, [3, 900]), "parents", "outside the source's 30 samples"),
     "no parent a": (rewrite("parent", 5, [-1, 3]), "parents", "there is no parent a"),
     "another parent of the same class": (rewrite("parent", 5, [0, 4]), "pairs", "not the pair that the seed gives"),
-    "query outside": (rewrite("query", 5, [3, 64]), "points", "'query' is no point"),
+    "query outside": (rewrite("query", 5, [3, 64]), "points", "'query' is no place"),
     "point weight above 1": (rewrite("point_weight", (5, 3), 1.5), "points", "'point_weight' is outside 0..1"),
     "point weights of another mix": (rewrite("point_weight", 5, 0.123), "points", "not the mean of 'point_weight'"),
     "a field is missing": (delete("weight"), "structure", "weight"),

@@ -1,0 +1,229 @@
+"""A folder of `.ply`, one a row, with `metadata.jsonl` and `manifest.json`: how it looks, and its reader.
+
+    mixed/00000/000000.ply    a sub-folder a window
+    mixed/metadata.jsonl      a line a row, in the order of the rows: the image-folder convention of Hugging Face
+    mixed/manifest.json       what made it, with the class names
+
+A folder is untrusted: no link is followed, no name leads out of it, no file is read that is not of the right size.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mixcli.errors import MixError
+from mixcli.fields import Field
+from mixcli.formats.container import unpack
+from mixcli.formats.metadata import LineIndex, check_fields, decode, longest
+from mixcli.formats.place import open_plain
+from mixcli.formats.ply_rows import PlyRows
+
+METADATA, MANIFEST = "metadata.jsonl", "manifest.json"
+WINDOW, ROW = re.compile(r"[0-9]{5,9}(\.tmp)?"), re.compile(r"[0-9]{6,12}\.ply")
+BESIDE = ("README.md", ".gitattributes")  # what a dataset gets where it is published
+TYPE = re.compile(r"[<|][iu]1|<[iu][248]|<f[248]")
+CHUNK = 16 << 20  # bytes decoded at a time
+CACHED = 64 << 20  # bytes of the last request that are kept, since fields are asked for one by one
+SHOWN = 8  # faults of one kind
+MOST = 10_000_000  # numbers in a row of a field; more is a manifest that lies
+
+
+class Column(NamedTuple):
+    """A field of all rows."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+class MixedFolder:
+    """A finished dataset, read by rows."""
+
+    kind = "folder of .ply"
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.described, self.class_names = self._manifest()
+        self.fields = _fields(self.described, path / MANIFEST)
+        self.ply = PlyRows(self.fields, path)
+        check_fields(self.ply.others, path)
+        self.kept: dict[str, tuple[bytes, Any]] = {}
+
+    def _manifest(self) -> tuple[dict[str, Any], tuple[str, ...] | None]:
+        if not os.path.lexists(self.path / MANIFEST):
+            raise MixError(f"{self.path}: no {MANIFEST} in it; mixcli did not write this folder")
+        descriptor, _ = open_plain(self.path / MANIFEST)
+        with open(descriptor, "rb") as file:
+            return unpack(self.path, file.read())
+
+    @cached_property
+    def index(self) -> LineIndex:
+        """Of the lines, which are the rows."""
+        return LineIndex(self.path / METADATA, longest(self.ply.others))
+
+    @property
+    def names(self) -> list[str]:
+        return [f.name for f in self.fields]
+
+    @property
+    def size(self) -> int:
+        return sum(entry.stat(follow_symlinks=False).st_size for entry in _walk(self.path))
+
+    def field(self, name: str) -> Column:
+        """Its shape with all rows, and its type."""
+        f = self._field(name)
+        return Column((len(self.index), *f.shape), np.dtype(f.dtype))
+
+    def _field(self, name: str) -> Field:
+        found = [f for f in self.fields if f.name == name]
+        if not found:
+            raise MixError(f"{self.path}: no field '{name}'; it has {', '.join(self.names)}")
+        return found[0]
+
+    def read(self, name: str, first: int, count: int) -> np.ndarray:
+        return self.take(name, np.arange(first, min(first + count, len(self.index))))
+
+    def take(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Rows from anywhere: only their lines are parsed, and only their files opened if the field is of points."""
+        f, rows = self._field(name), np.asarray(rows, np.int64)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self.index):
+            raise IndexError(f"{self.path} has rows 0 to {len(self.index) - 1}")
+        of_points = f in self.ply.points
+        if len(rows) * (self.ply.bytes if of_points else self.line_memory) <= CACHED:
+            return self._unpacked(rows, f) if of_points else self._kept(self._table, rows)[1][name].copy()
+        if not of_points:
+            return self._decoded((f,), rows)[1][name]
+        parts = [self.ply.unpack(self._records(chunk), name) for chunk in _chunks(rows, self.ply.bytes)]
+        return np.concatenate(parts)
+
+    def _unpacked(self, rows: np.ndarray, f: Field) -> np.ndarray:
+        return self.ply.unpack(self._kept(self._records, rows), f.name)
+
+    def _kept(self, make: Callable[[np.ndarray], Any], rows: np.ndarray) -> Any:
+        """What was made last, if it is asked for again."""
+        key, name = rows.tobytes(), make.__name__
+        if self.kept.get(name, (None,))[0] != key:
+            self.kept[name] = (key, make(rows))
+        return self.kept[name][1]
+
+    def _records(self, rows: np.ndarray) -> np.ndarray:
+        small = len(rows) * self.line_memory <= CACHED
+        names = (self._kept(self._table, rows) if small else self._decoded((), rows))[0]
+        return self.ply.read(self.path, names, rows)
+
+    def _table(self, rows: np.ndarray) -> tuple[list[str], dict[str, np.ndarray]]:
+        return self._decoded(self.ply.others, rows)
+
+    @cached_property
+    def line_memory(self) -> int:
+        """Bytes that a decoded line takes."""
+        return 100 + sum(f.row_bytes for f in self.ply.others)
+
+    def _decoded(self, fields: tuple[Field, ...], rows: np.ndarray) -> tuple[list[str], dict[str, np.ndarray]]:
+        """File names and fields of rows."""
+        names, parts = [], {f.name: [np.empty((0, *f.shape), f.dtype)] for f in fields}
+        for chunk in _chunks(rows, 10 * self.index.longest + self.line_memory):
+            more, arrays = decode(fields, self.index.lines(chunk), chunk, lambda i, c=chunk: self._address(int(c[i])))
+            names += more
+            for name, array in arrays.items():
+                parts[name].append(array)
+        return names, {name: np.concatenate(found) for name, found in parts.items()}
+
+    def _address(self, row: int) -> str:
+        return f"{self.path / METADATA}, line {row + 1}"
+
+    def manifest(self) -> dict[str, Any]:
+        """What made the dataset."""
+        return self.described
+
+    def faults(self) -> Iterator[str]:
+        """Lines that are no rows; files that are named but missing, linked or changed; files that no line names."""
+        named: list[str] = []
+        try:
+            rows = np.arange(len(self.index))
+            for chunk in _chunks(rows, 10 * self.index.longest + self.line_memory):
+                named += self._decoded(self.ply.others, chunk)[0]
+        except MixError as e:
+            yield self._short(e)
+            return
+        yield from _first_few((self._fault(name, row) for row, name in enumerate(named)), "files of rows are damaged")
+        yield from _first_few(self._strays(set(named)), "entries of the folder belong to no row")
+
+    def _fault(self, name: str, row: int) -> str | None:
+        try:
+            self.ply.read(self.path, [name], np.array([row]))
+        except MixError as e:
+            return self._short(e)
+        return None
+
+    def _short(self, error: MixError) -> str:
+        return str(error).removeprefix(f"{self.path}{os.sep}")
+
+    def _strays(self, named: set[str]) -> Iterator[str | None]:
+        for entry in _walk(self.path):
+            name = os.path.relpath(entry.path, self.path)
+            top = name in (METADATA, MANIFEST, *BESIDE) or (name.startswith(".") and os.sep not in name)
+            if not top and name.replace(os.sep, "/") not in named:
+                yield f"{name}: no line of {METADATA} names it"
+
+    def close(self) -> None:
+        if "index" in self.__dict__:
+            self.index.close()
+
+
+def _fields(manifest: dict[str, Any], path: Path) -> tuple[Field, ...]:
+    """The fields that the manifest promises, if files can hold them."""
+    try:
+        found = tuple(Field(f["name"], tuple(f["shape"]), f["dtype"]) for f in manifest["fields"])
+    except (KeyError, TypeError) as e:
+        raise MixError(f"{path}: has no usable list of fields") from e
+    for f in found:
+        sound = isinstance(f.name, str) and f.name.isidentifier() and isinstance(f.dtype, str)
+        sound = sound and TYPE.fullmatch(f.dtype)
+        if not sound or not all(type(n) is int and 0 <= n <= MOST for n in f.shape) or math.prod(f.shape) > MOST:
+            raise MixError(f"{path}: field {str(f.name)[:40]!r} is none that mixcli writes")
+    if len({f.name for f in found}) != len(found):
+        raise MixError(f"{path}: names a field twice")
+    return found
+
+
+def _chunks(rows: np.ndarray, row_bytes: int) -> Iterator[np.ndarray]:
+    """Rows in pieces that fit in memory."""
+    size = max(1, CHUNK // max(1, row_bytes))
+    return (rows[at : at + size] for at in range(0, len(rows), size))
+
+
+def _walk(folder: Path) -> Iterator[os.DirEntry]:
+    """Everything in a folder that is no folder itself; links are not followed."""
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path))
+        else:
+            yield entry
+
+
+def _first_few(found: Iterable[str | None], what: str) -> Iterator[str]:
+    """The first faults in full, the others as a number."""
+    faults = [fault for fault in found if fault]
+    yield from faults[:SHOWN]
+    if len(faults) > SHOWN:
+        yield f"{len(faults) - SHOWN:,} more {what}"
+
+
+def foreign(folder: Path) -> str | None:
+    """An entry that a dataset, finished or not, does not have; None if there is none."""
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False) and WINDOW.fullmatch(entry.name):
+            for inner in os.scandir(entry.path):
+                if not (inner.is_file(follow_symlinks=False) and ROW.fullmatch(inner.name)):
+                    return f"{entry.name}/{inner.name}"
+        elif not (entry.is_file(follow_symlinks=False) and entry.name in (METADATA, MANIFEST)):
+            return entry.name
+    return None
