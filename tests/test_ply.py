@@ -1,12 +1,12 @@
-import io
 import struct
 
 import numpy as np
 import pytest
+from ply_files import write_ply
 
 from mixcli.errors import MixError
 from mixcli.formats.geometry import read_geometry
-from mixcli.formats.ply import ply_dtype, ply_header, read_ply_columns, write_ply
+from mixcli.formats.ply import read_ply_columns
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.normal(size=(50, 3)).astype(np.float32)
@@ -121,24 +121,6 @@ def test_what_is_written_is_read_back(tmp_path):
         assert read[name].dtype == column.dtype and np.array_equal(read[name], column)
     assert said == ['mixcli {"seed": 1}', "", "two lines", "é — ¾", "a  b "]
     assert np.array_equal(read_geometry(tmp_path / "a.ply").points, POINTS)
-
-
-def test_many_files_packed_at_once_are_the_files_written_singly():
-    types = [("x", "f4"), ("y", "f4"), ("z", "f4"), ("seg", np.int32)]
-    packed = np.zeros((3, 50), ply_dtype(types))
-    for name in "xyz":
-        packed[name] = XYZ[name]
-    packed["seg"] = np.arange(3)[:, None]
-    assert packed.dtype.itemsize == 16
-    for i in range(3):
-        single = io.BytesIO()
-        write_ply(single, {**XYZ, "seg": np.full(50, i, np.int32)}, [f"row {i}"])
-        assert ply_header(types, 50, [f"row {i}"]) + packed[i].tobytes() == single.getvalue()
-
-
-def test_a_header_line_that_other_readers_overflow_at():
-    with pytest.raises(ValueError, match="1000"):
-        ply_header([("x", "f4")], 1, ["x" * 1000])
 
 
 def test_a_comment_that_is_not_ascii_or_very_long(tmp_path):

@@ -1,10 +1,9 @@
-"""The Stanford polygon format (`.ply`): clouds and meshes in, clouds with any columns out."""
+"""Reading the Stanford polygon format (`.ply`): clouds and meshes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -14,8 +13,6 @@ from mixcli.formats.ply_body import Table, read_tables
 from mixcli.formats.ply_header import Header, read_header
 
 SEG = ("seg", "part")  # a vertex property of one of these names is the part label; `label` is mostly the class
-LONGEST_LINE = 1000  # bytes: RPly, and so Open3D, writes past its buffer when it reads a longer one
-TYPES = {"f4": "float", "f8": "double", "i4": "int", "u4": "uint", "i2": "short", "u2": "ushort", "u1": "uchar"}
 
 
 def read(file: File, limit: int | None) -> Geometry:
@@ -62,38 +59,3 @@ def _together(columns: Mapping[str, np.ndarray], names: str) -> np.ndarray | Non
     if not all(name in columns for name in names.split()):
         return None
     return np.stack([floats(columns[name]) for name in names.split()], 1)
-
-
-def ply_dtype(types: Iterable[tuple[str, np.dtype | str]]) -> np.dtype:
-    """One vertex of a binary file, without padding: `header + np.empty(P, ply_dtype(...)).tobytes()` is a file."""
-    return np.dtype([(name, np.dtype(dtype).newbyteorder("<")) for name, dtype in types])
-
-
-def ply_header(types: Iterable[tuple[str, np.dtype | str]], count: int, comments: Iterable[str] = ()) -> bytes:
-    """Up to and including `end_header`, for `count` vertices of `ply_dtype(types)`. A comment is one line.
-
-    ValueError for a line of more than `LONGEST_LINE` bytes.
-
-    >>> ply_header([("x", "f4"), ("seg", "u1")], 2, ["made here"]).decode().splitlines()[2:-1]
-    ['comment made here', 'element vertex 2', 'property float x', 'property uchar seg']
-    """
-    said = "".join(f"comment {' '.join(comment.splitlines())}\n" for comment in comments)
-    properties = "".join(f"property {TYPES[np.dtype(dtype).str[1:]]} {name}\n" for name, dtype in types)
-    head = f"ply\nformat binary_little_endian 1.0\n{said}element vertex {count}\n{properties}end_header\n"
-    header = head.encode("utf-8", "backslashreplace")
-    if max(map(len, header.split(b"\n"))) > LONGEST_LINE:
-        raise ValueError(f"a line of a .ply header has at most {LONGEST_LINE} bytes")
-    return header
-
-
-def write_ply(file: Path | BinaryIO, columns: Mapping[str, np.ndarray], comments: Iterable[str] = ()) -> None:
-    """A binary file of one point per row, a property per column: (P,) each, of a type in `TYPES`."""
-    types = [(name, column.dtype) for name, column in columns.items()]
-    rows = np.empty(len(next(iter(columns.values()))), ply_dtype(types))
-    for name, column in columns.items():
-        rows[name] = column
-    content = ply_header(types, len(rows), comments) + rows.tobytes()
-    if isinstance(file, Path):
-        file.write_bytes(content)
-    else:
-        file.write(content)
