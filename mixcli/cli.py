@@ -92,7 +92,10 @@ def method_command(name: str) -> click.Command:
     """The command of a mixing method: files, the method's own options, then those of all methods."""
     cls = get(name)
 
-    @add([*FILES, *map(method_option, fields(cls)), *OPTIONS[cls.traits.data], *VERBOSITY])
+    own = {f.name for f in fields(cls)}
+    common = [option for option in OPTIONS[cls.traits.data] if option[0][-1].removeprefix("--") not in own]
+
+    @add([*FILES, *map(method_option, fields(cls)), *common, *VERBOSITY])
     def command(**arguments: Any) -> None:
         _mix(cls, arguments)
 

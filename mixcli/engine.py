@@ -33,7 +33,7 @@ class Work:
     values: Any  # Clouds, or Pictures
     labels: np.ndarray  # (w,) i64
     a: np.ndarray  # (R,p) i64 positions of parent a, bad ones replaced
-    b: np.ndarray  # (R,p) i64
+    b: np.ndarray | None  # (R,p) i64; None until it follows from the maps
     saliency: np.ndarray | None  # (w,N) or (w,H,W) f32
     asked: np.ndarray  # (w,) bool: went through the model
     judged: np.ndarray  # (w,) i64 predictions of it that can be right or wrong: the class, or each point's part
@@ -92,10 +92,10 @@ class Engine:
     def device_name(self) -> str:
         return "cpu" if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
 
-    def start(self, values: Any, labels: np.ndarray, a: np.ndarray, b: np.ndarray) -> Work:
+    def start(self, values: Any, labels: np.ndarray, a: np.ndarray, b: np.ndarray | None) -> Work:
         """Hand w samples to the workers. labels (w,) i64; a, b (R,p) positions of each pair's parents, p = w in a run.
 
-        Only parents go through the model.
+        Only parents go through the model. b is None where it will follow from the maps of all a.
         """
         w, guided = len(values), self.traits.saliency is not None
         work = Work(
@@ -108,7 +108,7 @@ class Engine:
             phi=np.zeros((*a.shape, *self.kind.map_shape(values)), np.int32) if self.traits.assignment else None,
             batch=self.batch,
         )  # fmt: skip
-        used = np.unique(np.concatenate([a.ravel(), b.ravel()]))
+        used = np.unique(a if b is None else np.concatenate([a.ravel(), b.ravel()]))
         if guided:
             for rows in np.split(used, range(self.batch, len(used), self.batch)):
                 work.futures.append((self.feeder.submit(self._saliency, work, rows), len(rows)))

@@ -2,16 +2,15 @@
 
 The file is `gallery.html` with the rows put into it as JSON. Coordinates are int16 (1/32767 of a cloud's extent),
 shares and saliency uint8, partners uint16, all base64; a parent that several rows share is there once. Names and
-paths come from files that nobody vouches for: they enter only through the JSON, which the page sets as text.
+paths come from files that nobody vouches for: they enter only through the JSON, which the page sets as text. What a
+row of images is there, `gallery_images` says.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import html
 import json
-import math
 import re
 from functools import cache
 from importlib import resources
@@ -19,6 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from mixcli.gallery_images import image_row, pack_image
+from mixcli.packing import Distinct, head, pack_lam, pack_saliency, text_of
+from mixcli.pictures_shown import is_picture
 from mixcli.shown import Shown
 from mixcli.splat import A, B, heat, ramp
 
@@ -69,7 +71,7 @@ def policy() -> str:
 
 def _inline_hash(tag: str) -> str:
     (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", template(), re.DOTALL)
-    return "sha256-" + _base64(hashlib.sha256(text.encode()).digest())
+    return "sha256-" + text_of(hashlib.sha256(text.encode()).digest())
 
 
 def script_json(content: Any) -> str:
@@ -92,8 +94,8 @@ def payload(
     total: int | None = None,
 ) -> dict[str, Any]:
     """What the page needs to know, ready for JSON."""
-    clouds = _Clouds()
-    rows = [_row(one, clouds) for one in shown]
+    clouds, images = Distinct(pack_cloud), Distinct(pack_image)
+    rows = [image_row(one, images) if is_picture(one.data) else _row(one, clouds) for one in shown]
     return {
         "version": 1,
         "title": title,
@@ -104,25 +106,12 @@ def payload(
         "palette": _palette(),
         "absent": _absent(shown),
         "classes": served["classes"] if served else _classes(shown),
+        "kind": "images" if images.kept else "points",
         "clouds": clouds.kept,
+        "images": images.kept,
         "rows": rows,
         "served": served,
     }
-
-
-class _Clouds:
-    """Every distinct cloud once, known by its content."""
-
-    def __init__(self) -> None:
-        self.kept: list[dict[str, Any]] = []
-        self._known: dict[bytes, int] = {}
-
-    def add(self, cloud: np.ndarray) -> int:
-        key = hashlib.blake2b(np.ascontiguousarray(cloud).tobytes(), digest_size=16).digest()
-        if key not in self._known:
-            self._known[key] = len(self.kept)
-            self.kept.append(pack_cloud(cloud))
-        return self._known[key]
 
 
 def pack_cloud(cloud: np.ndarray) -> dict[str, Any]:
@@ -133,7 +122,7 @@ def pack_cloud(cloud: np.ndarray) -> dict[str, Any]:
     offset = np.where(good[:, None], cloud, centre).astype(np.float64) - centre
     whole = np.rint(offset / step).clip(-STEPS, STEPS)
     whole[~good] = -STEPS - 1
-    return {"n": len(cloud), "centre": centre.tolist(), "step": step, "xyz": _base64(whole.astype("<i2"))}
+    return {"n": len(cloud), "centre": centre.tolist(), "step": step, "xyz": text_of(whole.astype("<i2"))}
 
 
 def _extent(clouds: list[np.ndarray]) -> tuple[np.ndarray, float]:
@@ -146,28 +135,23 @@ def _extent(clouds: list[np.ndarray]) -> tuple[np.ndarray, float]:
     return centre, float(np.linalg.norm(points - centre, axis=1).max()) or 1.0
 
 
-def _row(one: Shown, clouds: _Clouds) -> dict[str, Any]:
+def _row(one: Shown, clouds: Distinct) -> dict[str, Any]:
     centre, radius = _extent([one.data, *one.parents])  # one camera and scale for the row's tiles
     lam = None if one.lam is None else np.nan_to_num(one.lam.astype(np.float64), nan=0.5).clip(0, 1)
     hard = lam is not None and len(one.parents) == 2 and bool(set(np.unique(lam)) == {0, 1})  # points taken whole
     wide = one.partner is not None and len(one.data) > 65536
     heat_of, peak = pack_saliency(one.saliency)
     return {
-        "row": one.row,
-        "method": one.method,
+        **head(one),
         "n": len(one.data),
         "centre": centre.tolist(),
         "radius": radius,
         "cloud": clouds.add(one.data),
         "parents": [clouds.add(cloud) for cloud in one.parents],
-        "parent": list(one.parent),
-        "label": list(one.label),
-        "names": list(one.names),
-        "weight": [float(w) if math.isfinite(w) else None for w in one.weight],
-        "lam": None if lam is None else _base64(np.rint(lam * 255).astype(np.uint8)),
+        "lam": None if one.lam is None else pack_lam(one.lam),
         "saliency": heat_of,
         "peak": peak,
-        "partner": None if one.partner is None else _base64(one.partner.astype("<u4" if wide else "<u2")),
+        "partner": None if one.partner is None else text_of(one.partner.astype("<u4" if wide else "<u2")),
         "wide": wide,
         "hard": hard,
         "used": [int((lam == 1).sum()), int((lam == 0).sum())] if hard else [],
@@ -175,20 +159,14 @@ def _row(one: Shown, clouds: _Clouds) -> dict[str, Any]:
     }
 
 
-def pack_saliency(saliency: np.ndarray | None) -> tuple[str | None, float]:
-    """Base64 of uint8 and the largest value. The root is kept: a few points hold most of a map."""
-    if saliency is None:
-        return None, 0.0
-    value = np.nan_to_num(saliency.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0).clip(0)
-    peak = float(value.max(initial=0.0))
-    return _base64(np.rint(np.sqrt(value / (peak or 1.0)) * 255).astype(np.uint8)), peak
-
-
 def _absent(shown: list[Shown]) -> dict[str, str]:
     """Why a colouring cannot be had, "" where it can."""
-    source = bool(shown) and all(one.method == SOURCE for one in shown)
-    no_lam = "a source dataset has no lambda" if source else "this dataset keeps no lambda of its points"
-    lam = "" if any(one.lam is not None for one in shown) else no_lam
+    reason = "this dataset keeps no lambda of its points"
+    if shown and all(one.method == SOURCE for one in shown):
+        reason = "a source dataset has no lambda"
+    elif shown and is_picture(shown[0].data):
+        reason = "this dataset keeps no masks: mixing with --keep mask does"
+    lam = "" if any(one.lam is not None for one in shown) else reason
     found = any(one.saliency is not None for one in shown)
     saliency = "" if found else "no saliency here: mixcli view --color saliency measures it with the checkpoint"
     return {"lam": lam, "parent": lam, "saliency": saliency}
@@ -203,9 +181,4 @@ def _classes(shown: list[Shown]) -> list[list[str]]:
 @cache
 def _palette() -> dict[str, Any]:
     level = np.linspace(0, 1, 256)
-    return {"lam": _base64(ramp(level)), "saliency": _base64(heat(level)), "a": list(A), "b": list(B)}
-
-
-def _base64(array: np.ndarray | bytes) -> str:
-    raw = array if isinstance(array, bytes) else array.tobytes()
-    return base64.b64encode(raw).decode("ascii")
+    return {"lam": text_of(ramp(level)), "saliency": text_of(heat(level)), "a": list(A), "b": list(B)}

@@ -1,6 +1,9 @@
 """What is in a dataset, in numbers; runs without torch.
 
-`inspect` gives a dict of schema mixcli.inspect/1, `render` makes a page of text of it.
+`inspect` gives a dict of schema mixcli.inspect/1, `render` makes a page of text of it. Of clouds it tells `points`,
+`lam_point` and `geometry`; of images these are None, and it tells instead `pixels`, which is None for clouds:
+{"size": [H, W], "mean": [r, g, b], "std": [r, g, b]}, 0 to 1 over the pixels of the sampled rows (None of no rows),
+and, where masks were kept, `lam_pixel`: {"histogram": 20 counts of parent a's share, "pure_a", "pure_b"}.
 """
 
 from __future__ import annotations
@@ -13,20 +16,21 @@ import numpy as np
 
 from mixcli.dataset import Dataset
 from mixcli.errors import UsageError
+from mixcli.pixels import lam_pixels, pixels
 from mixcli.rng import permutation
 
 SCHEMA = "mixcli.inspect/1"
 PROVENANCE = ("command", "started", "seconds", "resumed_windows", "device", "workers", "assignment", "versions")
 BINS = 20
-MOST = 2000  # rows whose points are looked at; of more, a sample
+MOST = 2000  # rows whose points or pixels are looked at; of more, a sample
 BLOCK = 1 << 16
 COPY = 0.01  # a mix with less than this of one parent is nearly a copy of the other
 
 
 def inspect(path: str | Path, full: bool = False) -> dict[str, Any]:
-    """Facts of a dataset: method, options, counts, fields, class shares, λ, parents, geometry, provenance.
+    """Facts of a dataset: method, options, counts, fields, class shares, λ, parents, geometry or pixels, provenance.
 
-    Points are looked at in a seeded sample of a large dataset, unless `full`.
+    Points and pixels are looked at in a seeded sample of a large dataset, unless `full`.
     """
     path = Path(path)
     if not path.exists():
@@ -51,8 +55,10 @@ def inspect(path: str | Path, full: bool = False) -> dict[str, Any]:
         "classes": _classes(dataset),
         "lam": _lam(weight[:mixes, 0]),
         "lam_point": _lam_points(dataset, chosen),
+        "lam_pixel": lam_pixels(dataset, chosen, BINS, COPY),
         "parents": _parents(parent[:mixes], parent_label, manifest["samples"]),
         "geometry": _geometry(dataset, chosen),
+        "pixels": pixels(dataset, chosen),
         "scanned_points_of_rows": len(chosen),
         "fields": [{**asdict(f), "bytes": dataset.rows * f.row_bytes} for f in dataset.fields],
         "source": manifest["source"]["files"],
@@ -64,7 +70,7 @@ def inspect(path: str | Path, full: bool = False) -> dict[str, Any]:
 
 
 def _sampled(rows: int, full: bool) -> np.ndarray:
-    """Rows whose points are looked at, sorted: all, or `MOST` drawn by a fixed seed."""
+    """Rows whose points or pixels are looked at, sorted: all, or `MOST` drawn by a fixed seed."""
     if full or rows <= MOST:
         return np.arange(rows)
     return np.sort(permutation(0, "inspect", rows)[:MOST])
@@ -126,7 +132,7 @@ def _parts(rows: np.ndarray) -> list[np.ndarray]:
 
 
 def _geometry(dataset: Dataset, rows: np.ndarray) -> dict[str, Any] | None:
-    if not len(rows):
+    if dataset.data != "points" or not len(rows):
         return None
     low, high, radius = np.full(3, np.inf), np.full(3, -np.inf), 0.0
     for part in _parts(rows):
@@ -142,19 +148,21 @@ def render(found: dict[str, Any], unicode: bool = True) -> str:
     options = "  ".join(f"{k}={v}" for k, v in found["options"].items())
     lines = [
         f"{found['path']}   {found['container']}, {found['bytes'] / 1e6:,.1f} MB",
-        f"{found['mixes']:,} {'mixed ' if recipe['pairing'] != 'none' else ''}point clouds"
+        f"{found['mixes']:,} {'mixed ' if recipe['pairing'] != 'none' else ''}"
+        + ("images" if found["pixels"] else "point clouds")
         + (f" and {found['originals']:,} originals" if found["originals"] else "")
-        + f", {found['points']} points, {recipe['classes']} classes",
+        + f", {_size(found)}, {recipe['classes']} classes",
         "",
         f"method     {found['method']}   {options}",
         f"pairs      {recipe['pairing']}, --partners {recipe['partners']}, -k {recipe['k']}, seed {recipe['seed']}, "
         f"window {recipe['window']}" + _shard(recipe["shard"]),
         f"lambda     0 {bars(lam['histogram'], unicode)} 1  " + _lam_words(lam, found["mixes"]),
     ]
-    if points := found["lam_point"]:
-        told = f"{points['pure_a']:.0%} pure A, {points['pure_b']:.0%} pure B"
-        lines.append(f"  by point 0 {bars(points['histogram'], unicode)} 1  {told}")
-    lines += [_parent_words(found["parents"]), *_geometry_words(found), ""]
+    for what in ("point", "pixel"):
+        if share := found["lam_" + what]:
+            told = f"{share['pure_a']:.0%} pure A, {share['pure_b']:.0%} pure B"
+            lines.append(f"  by {what} 0 {bars(share['histogram'], unicode)} 1  {told}")
+    lines += [_parent_words(found["parents"]), *_geometry_words(found), *_pixel_words(found), ""]
     lines += [*_class_lines(found["classes"], unicode), ""]
     lines += ["contents", *(_field_line(f, found["rows"]) for f in found["fields"]), "", "made by", *_made_by(found)]
     return "\n".join(lines)
@@ -165,6 +173,10 @@ def bars(histogram: list[int], unicode: bool) -> str:
     ramp = " ▁▂▃▄▅▆▇█" if unicode else " .:-=+*#@"
     top = max(histogram) or 1
     return "".join(ramp[-(-n * (len(ramp) - 1) // top)] for n in histogram)
+
+
+def _size(found: dict[str, Any]) -> str:
+    return "x".join(map(str, found["pixels"]["size"])) if found["pixels"] else f"{found['points']} points"
 
 
 def _shard(shard: list[int]) -> str:
@@ -187,9 +199,20 @@ def _geometry_words(found: dict[str, Any]) -> list[str]:
     if not g:
         return []
     axes = "  ".join(f"{n} {a:.2f}..{b:.2f}" for n, a, b in zip("xyz", g["low"], g["high"], strict=True))
+    return [f"geometry   max radius {g['max_radius']:.2f}  {axes}{_sample_words(found)}"]
+
+
+def _pixel_words(found: dict[str, Any]) -> list[str]:
+    p = found["pixels"]
+    if not p or not p["mean"]:
+        return []
+    mean, std = (" ".join(f"{value:.3f}" for value in p[name]) for name in ("mean", "std"))
+    return [f"pixels     mean {mean}  deviation {std} of red, green, blue{_sample_words(found)}"]
+
+
+def _sample_words(found: dict[str, Any]) -> str:
     scanned = found["scanned_points_of_rows"]
-    note = f" (a sample of {scanned:,} rows; --full looks at all)" if scanned < found["rows"] else ""
-    return [f"geometry   max radius {g['max_radius']:.2f}  {axes}{note}"]
+    return f" (a sample of {scanned:,} rows; --full looks at all)" if scanned < found["rows"] else ""
 
 
 def _class_lines(classes: list[dict[str, Any]], unicode: bool) -> list[str]:
@@ -214,9 +237,9 @@ def _field_line(f: dict[str, Any], rows: int) -> str:
 
 
 def _made_by(found: dict[str, Any]) -> list[str]:
-    told, ckpt = found["provenance"], found["checkpoint"]
+    told, ckpt, what = found["provenance"], found["checkpoint"], "images" if found["pixels"] else "clouds"
     lines = [("command", told["command"] or "(from Python)")]
-    lines += [("source", f"{s['path']}  {s['count']:,} clouds  sha256 {s['sha256'][:12]}") for s in found["source"]]
+    lines += [("source", f"{s['path']}  {s['count']:,} {what}  sha256 {s['sha256'][:12]}") for s in found["source"]]
     if ckpt:
         options = "".join(f" {k}={v}" for k, v in ckpt["options"].items())
         lines.append(("checkpoint", f"{ckpt['path']}  {ckpt['name']}{options}  sha256 {ckpt['sha256'][:12]}"))

@@ -12,6 +12,7 @@ from mixcli.formats.container import container_of
 from mixcli.formats.sources import Reading
 
 MOST = 10**9
+FROM_A_MODEL = ("gradient", "activation")  # kinds of saliency that need a trained network
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Job:
     k: int = 1
     partners: int = 1
     window: int = 1024
-    pairing: str = "random"
+    pairing: str | None = None  # None: the method's own, mostly "random"
+    saliency: str | None = None  # of images; None: the method's own
     pairing_fallback: str | None = None
     seed: int = 0
     include_originals: bool = False
@@ -71,9 +73,10 @@ class Job:
         if self.resume and self.overwrite:
             raise UsageError("--resume goes on with what is there, --overwrite starts again: choose one")
         traits = self.method.traits
-        if traits.saliency == "gradient" and not (self.ckpt or self.model):
+        maps = self.saliency or traits.saliency
+        if maps in FROM_A_MODEL and not (self.ckpt or self.model):
             raise UsageError(f"{traits.name} needs saliency: give the trained classifier with --ckpt")
-        if "saliency" in self.keep and not traits.saliency:
+        if "saliency" in self.keep and not maps:
             raise UsageError(f"--keep saliency: {traits.name} takes no saliency with these options")
         if not traits.draws and self.k > 1:
             raise UsageError(f"{traits.name} draws nothing, so -k {self.k} copies would be equal; use --partners")

@@ -20,7 +20,7 @@ def recipe(job: Job, sources: list[dict[str, Any]], model: dict[str, Any] | None
     """Everything that decides the data: equal recipes, at an equal batch, give equal bytes."""
     chosen = ("k", "partners", "window", "pairing", "pairing_fallback", "seed", "include_originals")
     chosen += ("points", "subsample", "pad", "normalize", "normals", "split", "drop_background", "saliency_target")
-    chosen += ("point_weight", "keep", "size", "norm")
+    chosen += ("point_weight", "keep", "size", "norm", "saliency")
     return {
         "method": job.method.traits.name,
         "options": asdict(job.method),

@@ -22,6 +22,20 @@ class ShardType(click.ParamType):
         return int(part), int(parts)
 
 
+class SizeType(click.ParamType):
+    """`224` or `HxW`."""
+
+    name = "n|HxW"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        sides = value.lower().split("x")
+        if len(sides) > 2 or not all(side.isdigit() and 1 <= int(side) <= 16384 for side in sides):
+            self.fail(f"{value!r} is neither a side nor HxW, as in 224 or 240x320", param, ctx)
+        return int(sides[0]), int(sides[-1])
+
+
 class AutoInt(click.ParamType):
     """`auto`, or a count."""
 
@@ -60,7 +74,6 @@ FILES: list[Option] = [
 PAIRS: list[Option] = [
     (("-k", "k"), count(1, "Mixes of each pair.")),
     (("--partners",), count(1, "Rounds of pairs: each gives every sample a new partner.")),
-    (("--pairing",), chosen("random", "different-class", "same-class", default="random", help="Who is paired.")),
     (("--pairing-fallback",), {"type": click.Choice(["random"]), "help": "For samples without a legal partner."}),
     (("--seed",), {"type": int, "default": 0, "show_default": True, "help": "Decides every draw."}),
     (("--window",), count(1024, "Samples that are paired among each other; part of the result.", 2)),
@@ -84,6 +97,16 @@ CLOUDS: list[Option] = [
     (("--keep",), {"multiple": True, "type": click.Choice(["point_source", "saliency"]),
         "help": "Write this field too; may be repeated."}),
 ]  # fmt: skip
+IMAGES: list[Option] = [
+    (("--size",), {"type": SizeType(), "help": "Of all images: shorter side resized, centre cropped. By default "
+        "that of the source if all are equal, else 224."}),
+    (("--normalize",), {"metavar": "PRESET", "help": "What the network's images were normalised by: cifar10, cifar100, "
+        "imagenet (default), half, none, or means/deviations as in 0.5,0.5,0.5/0.2,0.2,0.2."}),
+    (("--saliency",), {"type": click.Choice(["gradient", "activation", "spectral", "static"]),
+        "help": "Which maps the method, or --pairing greedy, looks at; by default the method's own."}),
+    (("--norm",), chosen("l2", "l1", "rms", default="l2", help="Of a pixel's gradient over the channels.")),
+    (("--keep",), {"multiple": True, "type": click.Choice(["mask"]), "help": "Write each pixel's share of A too."}),
+]  # fmt: skip
 RUNNING: list[Option] = [
     (("--model",), {"metavar": "SPEC", "help": "What keys do not tell: dgcnn:k=40; or net.py:factory."}),
     (("--trust-ckpt",), flag("Load checkpoints that are programs: they can do anything.")),
@@ -98,7 +121,17 @@ RUNNING: list[Option] = [
     (("--overwrite",), flag("Replace an existing output.")),
     (("--dry-run",), flag("Print the plan and an estimate; write nothing.")),
 ]  # fmt: skip
-OPTIONS = {"points": [*PAIRS, *CLOUDS, *SOURCE, *RUNNING]}  # of a method of these, after its own
+PAIRINGS = ("random", "different-class", "same-class")
+
+
+def pairing_option(*names: str) -> Option:
+    return ("--pairing",), {"type": click.Choice(names), "help": "Who is paired; random, or what the method is for."}
+
+
+OPTIONS = {  # of a method of these, after its own
+    "points": [*PAIRS, pairing_option(*PAIRINGS), *CLOUDS, *SOURCE, *RUNNING],
+    "images": [*PAIRS, pairing_option(*PAIRINGS, "greedy"), *IMAGES, *SOURCE, *RUNNING],
+}
 
 VERBOSITY: list[tuple[tuple[str, ...], dict[str, Any]]] = [
     (("-q", "--quiet"), flag("No progress, no notes.")),

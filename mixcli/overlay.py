@@ -57,7 +57,8 @@ def open_again(selection: Selection | SourceSelection, ckpt: str | None, trust: 
     if dataset.recipe["model"] is None and not ckpt:
         raise UsageError(f"{dataset.path} was made without a model; --ckpt gives one")
     job = job_of(dataset, [Path(p) for p in selection.reader.source.paths], ckpt, trust)
-    return Setup(replace(job, method=guided(job.method), keep=("saliency",)), Report())
+    method = guided(job.method, job.method.traits.saliency or "gradient")
+    return Setup(replace(job, method=method, keep=("saliency",)), Report())
 
 
 def _saliency(setup: Setup, engine: Engine, samples: np.ndarray) -> dict[int, np.ndarray]:

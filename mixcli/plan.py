@@ -116,9 +116,9 @@ class Plan:
         """Every window's pairs exist, or UsageError: better known now than in the night."""
         if self.pairing == "none":
             return
-        if self.pairing == "random":  # only the size of a window matters
+        if self.pairing in ("random", "greedy"):  # only the size of a window matters
             for window in sorted(self.windows, key=len)[:1]:
-                self.pairs(window, self.partners - 1)
+                self._room(window, self.partners - 1)
             return
         for window in self.windows:
             for round_ in range(self.partners):
@@ -135,15 +135,19 @@ class Plan:
     def _cycle(self, window: Window, round_: int) -> np.ndarray:
         """One random cycle a round: a random order c of the window, in which c[t] is paired with c[t + shift]."""
         size = len(window)
+        self._room(window, round_)
+        order = permutation(self.seed, "pairs", size, window.index)
+        partner = np.empty(size, np.int64)
+        partner[order] = np.roll(order, -_shifts(self.seed, size, window.index)[round_])
+        return partner
+
+    def _room(self, window: Window, round_: int) -> None:
+        size = len(window)
         if round_ >= size - 1:
             raise UsageError(
                 f"--partners {self.partners} asks for more partners than the {size - 1} others in window "
                 f"{window.index}; another --window cuts elsewhere"
             )
-        order = permutation(self.seed, "pairs", size, window.index)
-        partner = np.empty(size, np.int64)
-        partner[order] = np.roll(order, -_shifts(self.seed, size, window.index)[round_])
-        return partner
 
     def _constrained(self, window: Window, round_: int) -> Pairs:
         """Uniform over the legal partners, without those of earlier rounds.

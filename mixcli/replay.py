@@ -71,7 +71,7 @@ def job_of(dataset: Dataset, sources: list[Path], ckpt: str | None, trust: bool)
         raise MixError(f"{ckpt} is not there; --ckpt says where the checkpoint is")
     names = ("k", "partners", "window", "pairing", "pairing_fallback", "seed", "include_originals", "points")
     names += ("subsample", "pad", "normalize", "normals", "split", "drop_background", "saliency_target")
-    names += ("point_weight", "classes", "norm")
+    names += ("point_weight", "classes", "norm", "saliency")
     return Job(
         restored(recipe),
         tuple(map(str, sources)),
@@ -95,6 +95,10 @@ def _batch(dataset: Dataset) -> int:
 def _window(setup: Setup, engine: Engine, window: Window, rows: np.ndarray) -> Iterator[Made]:
     clouds, labels = setup.reader.read(window.samples), setup.source.labels[window.samples]
     a, b = setup.parents(window)
+    if b is None:
+        work = engine.start(clouds, labels, a, b)
+        engine.wait(work, lambda _: None)
+        b = setup.greedy(window, work.saliency)
     pair, j = np.divmod(rows - setup.plan.first_row(window), setup.plan.k)
     by_round = defaultdict(list)
     for row, p, copy in zip(rows.tolist(), pair.tolist(), j.tolist(), strict=True):

@@ -125,6 +125,8 @@ class Loop:
     def _finish(self, window: Window, work: Work, idle: bool) -> None:
         """Mix and write a window, then name it in the journal."""
         self._wait(window, work)
+        if work.b is None:
+            work.b = self.setup.greedy(window, work.saliency)
         digest, row = Digest(self.setup.fields), self.plan.first_row(window)
 
         def rows(round_: int, pairs: slice, mixes: list[Mixed]) -> dict[str, np.ndarray]:

@@ -29,8 +29,8 @@ class Either(tuple):
 RECIPE = {
     "method": TEXT, "options": Named(None), "k": COUNT, "partners": COUNT, "window": COUNT, "pairing": TEXT,
     "pairing_fallback": Maybe(TEXT), "seed": COUNT, "include_originals": FLAG, "points": Maybe(COUNT),
-    "subsample": TEXT, "size": Maybe([COUNT]), "norm": TEXT, "pad": TEXT, "normalize": TEXT, "normals": FLAG,
-    "split": TEXT, "drop_background": FLAG, "saliency_target": TEXT,
+    "subsample": TEXT, "size": Maybe([COUNT]), "norm": TEXT, "saliency": Maybe(TEXT), "pad": TEXT,
+    "normalize": TEXT, "normals": FLAG, "split": TEXT, "drop_background": FLAG, "saliency_target": TEXT,
     "point_weight": FLAG, "keep": [TEXT], "classes": COUNT, "shard": [COUNT], "device": TEXT,
     "model": Maybe({"sha256": TEXT, "name": TEXT, "options": Named(None)}),
 }  # fmt: skip

@@ -12,25 +12,24 @@ import numpy as np
 from mixcli import manifest as manifest_
 from mixcli.errors import CheckpointError, MixError, UsageError
 from mixcli.formats import fingerprint
-from mixcli.job import Job
+from mixcli.job import FROM_A_MODEL, Job
 from mixcli.kinds import kind
+from mixcli.methods import guided
 from mixcli.plan import Plan, Window
 from mixcli.report import Report
-
-FROM_A_MODEL = ("gradient", "activation")  # kinds of saliency
 
 
 class Setup:
     """A job with its source and model open."""
 
     def __init__(self, job: Job, report: Report):
+        job = with_pairing(job)
         self.traits = traits = job.method.traits
         self.kind = kind(traits.data)
         self.source, notes = self.kind.open_source(job)
         job = self.kind.sized(job, self.source, report.note)
         self.model = load_model(job, self.kind) if traits.saliency in FROM_A_MODEL else None
-        pairing = "none" if traits.parents == 1 else job.pairing
-        self.job = job = replace(self.kind.completed(job, self.source, self.model), pairing=pairing)
+        self.job = job = self.kind.completed(job, self.source, self.model)
         self.classes = self._class_count(report)
         for note in notes:
             report.note(note)
@@ -106,15 +105,33 @@ class Setup:
         following = np.flatnonzero(good)
         return following[np.searchsorted(following, np.arange(len(window))) % len(following)]
 
-    def parents(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    def parents(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
         """Positions of a and b in each round, stand-ins in place -> two (R,w) i64."""
         stand_in = self.stand_ins(window)
+        if self.plan.pairing == "greedy":  # their partners are known when their maps are
+            return np.broadcast_to(stand_in, (self.job.partners, len(stand_in))), None
         partner = np.stack([self.plan.pairs(window, r).partner for r in range(self.job.partners)])
         return np.broadcast_to(stand_in, partner.shape), stand_in[partner]
 
+    def greedy(self, window: Window, saliency: np.ndarray) -> np.ndarray:
+        """Positions of b in each round, from the maps (w,H,W) of all positions -> (R,w) i64."""
+        stand_in = self.stand_ins(window)
+        return stand_in[self.kind.greedy_partners(saliency[stand_in], self.job.partners)]
+
     def fallbacks(self, window: Window) -> int:
         """Pairs of a window that no legal partner was left for."""
+        if self.plan.pairing == "greedy":
+            return 0
         return sum(self.plan.pairs(window, r).fallbacks for r in range(self.job.partners))
+
+
+def with_pairing(job: Job) -> Job:
+    """The job with its pairing, and a method that takes the maps that were asked for or that the pairing needs."""
+    traits = job.method.traits
+    pairing = "none" if traits.parents == 1 else job.pairing or traits.pairing
+    wanted = job.saliency or traits.saliency or ("spectral" if pairing == "greedy" else None)
+    method = job.method if wanted == traits.saliency else guided(job.method, wanted)
+    return replace(job, method=method, pairing=pairing)
 
 
 def load_model(job: Job, kind: Any) -> Any:

@@ -6,90 +6,94 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixcli.columns import clean
+from mixcli.pictures_shown import is_picture
 from mixcli.shown import Shown
-from mixcli.splat import A, B, draw, heat, ramp
+from mixcli.splat import heat, ramp
+from mixcli.tiles import INK, Tile, parent_ink, tiles
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-TILE, GAP, TEXT = 190, 10, 36
-INK = (30, 30, 30)
+GAP, TEXT = 10, 36
+NARROWEST, WIDEST = 110, 1900  # of a tile, so that its text fits; of rows side by side
+ACROSS = {1: 6, 2: 3}  # rows side by side by the tiles of a row; of more tiles two
+SHORTEST, LONGEST = 3, 200  # characters of a name that is cut; a hostile one may be megabytes
 
 
 def sheet(shown: list[Shown], up: str = "y", color: str = "lam", note: str = "") -> Image:
-    """Rows as triples of tiles, several a line; a row of its own where the parents are not at hand."""
+    """Rows of clouds or images as tiles, several rows a line; the mix alone where the parents are not at hand."""
     from PIL import Image, ImageDraw
 
-    tiles = max(len(_tiles(s, color)) for s in shown)
-    across = min(len(shown), {4: 2, 3: 2, 2: 3, 1: 6}[tiles])
-    wide, high = tiles * (TILE + GAP) + 2 * GAP, TILE + TEXT + GAP
+    rows = [tiles(one, color, up) for one in shown]
+    side = max(NARROWEST, *(tile.picture.shape[1] for row in rows for tile in row))
+    most = max(map(len, rows))
+    wide, high = most * (side + GAP) + 2 * GAP, max(t.picture.shape[0] for row in rows for t in row) + TEXT + GAP
+    across = max(1, min(len(shown), ACROSS.get(most, 2), WIDEST // wide))
     page = Image.new("RGB", (across * wide + GAP, -(-len(shown) // across) * high + 60), "white")
     pen = ImageDraw.Draw(page)
-    for i, one in enumerate(shown):
-        _row(page, pen, one, (GAP + i % across * wide, GAP + i // across * high), up, color)
-    _legend(page, pen, page.height - 40, color, note)
+    for i, (one, row) in enumerate(zip(shown, rows, strict=True)):
+        left, top = GAP + i % across * wide, GAP + i // across * high
+        for slot, tile in enumerate(row):
+            _tile(page, pen, one, tile, (left + slot * (side + GAP), top), side)
+    _legend(page, pen, page.height - 40, _meanings(shown, color), note)
     return page
 
 
-def _tiles(one: Shown, color: str) -> list[tuple[np.ndarray, np.ndarray, str, tuple]]:
-    """Cloud, its colours, title and the title's colour of each tile of a row."""
-    titles = [f"{side}  {name} #{parent}" for side, name, parent in zip("AB", one.names, one.parent, strict=False)]
-    found = [
-        (cloud, _plain(color_, len(cloud)), title, color_)
-        for cloud, color_, title in zip(one.parents, (A, B), titles, strict=False)
-    ]
-    mix = f"[{one.row}]" if found and len(one.parent) > 1 else f"[{one.row}] {' + '.join(one.names)}"
-    if len(one.parent) < 2:
-        found = []
-    found.append((one.data, colors(one, "lam" if color == "saliency" else color), mix, INK))
-    if color == "saliency" and one.saliency is not None:
-        found.append((one.data, colors(one, color), "saliency", INK))
-    return found
-
-
-def colors(one: Shown, color: str) -> np.ndarray:
-    """Colours of a row's points -> (N,3) u8."""
-    if color == "saliency" and one.saliency is not None:
-        # The square root: a few points hold most of it, and the rest should still be told apart.
-        return heat(np.sqrt(one.saliency / max(float(one.saliency.max()), 1e-30)))
-    if one.lam is None:
-        return _plain(A, len(one.data))
-    return ramp(one.lam if color != "parent" else (one.lam >= 0.5).astype(float))
-
-
-def _plain(color: tuple, n: int) -> np.ndarray:
-    return np.tile(np.array(color, np.uint8), (n, 1))
-
-
-def _row(page: Image, pen: Any, one: Shown, at: tuple[int, int], up: str, color: str) -> None:
-    """All tiles of a row, to one scale."""
-    tiles = _tiles(one, color)
-    scale = max(float(np.linalg.norm(cloud, axis=1).max()) for cloud, *_ in tiles) or 1.0
+def _tile(page: Image, pen: Any, one: Shown, tile: Tile, at: tuple[int, int], side: int) -> None:
+    """The picture, its title, and under a mix the soft label."""
+    high, wide = tile.picture.shape[:2]
     left, top = at
-    for slot, (cloud, shades, title, ink) in enumerate(tiles):
-        here = left + slot * (TILE + GAP)
-        page.paste(_image(draw(cloud, shades, TILE, scale, up)), (here, top))
-        pen.text((here, top + TILE), title, ink, _font(13))
-        if len(one.weight) > 1 and title.startswith("["):
-            _bar(pen, (here, top + TILE + 18), one)
+    page.paste(_image(tile.picture), at)
+    if tile.frame:
+        pen.rectangle((left - 2, top - 2, left + wide + 1, top + high + 1), outline=tile.ink, width=2)
+    tail = pen.textlength(tile.tail, font=_font(13))
+    pen.text((left, top + high + 1), clipped(pen, tile.title, side - tail, 13) + tile.tail, tile.ink, _font(13))
+    if tile.is_mix and len(one.weight) > 1:
+        _bar(pen, (left, top + high + 19), one, max(wide, NARROWEST))
 
 
-def _bar(pen: Any, at: tuple[int, int], one: Shown) -> None:
-    """The soft label: a bar of two colours, each class's share in it where there is room."""
-    split = round(TILE * one.weight[0])
-    for start, stop, color, i in ((0, split, A, 0), (split, TILE, B, 1)):
-        if stop > start:
-            pen.rectangle((at[0] + start, at[1], at[0] + stop - 1, at[1] + 13), fill=color)
-            text = f"{one.names[i]} {one.weight[i]:.2f}"
-            if pen.textlength(text, font=_font(10)) < stop - start - 6:
-                pen.text((at[0] + start + 3, at[1] + 1), text, "white", _font(10))
+def _bar(pen: Any, at: tuple[int, int], one: Shown, wide: int) -> None:
+    """The soft label: a bar of the parents' colours, each class's share in it where there is room."""
+    edges = np.rint(np.cumsum([0.0, *np.nan_to_num(one.weight)]).clip(0, 1) * wide).astype(int)
+    edges[-1] = wide
+    for slot, (start, stop) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)):
+        if stop <= start:
+            continue
+        pen.rectangle((at[0] + start, at[1], at[0] + stop - 1, at[1] + 13), fill=parent_ink(slot))
+        share = f"{one.weight[slot]:.2f}"
+        room = stop - start - 6 - pen.textlength(share, font=_font(10))
+        if room > 0:
+            name = clipped(pen, one.names[slot], room - 6, 10)
+            name = name if len(name) > SHORTEST or name == one.names[slot] else ""
+            pen.text((at[0] + start + 3, at[1] + 1), f"{name}  {share}".strip(), "white", _font(10))
 
 
-def _legend(page: Image, pen: Any, top: int, color: str, note: str) -> None:
-    low, high, scale = ("saliency   0", "most", heat) if color == "saliency" else ("lambda   0 = B", "1 = A", ramp)
-    pen.text((GAP, top), low, INK, _font(12))
-    page.paste(_image(np.broadcast_to(scale(np.linspace(0, 1, 180)), (14, 180, 3))), (110, top + 1))
-    pen.text((300, top), f"{high}     {note}", INK, _font(12))
+def clipped(pen: Any, text: str, wide: float, size: int) -> str:
+    """The start of a text, at most so many pixels wide."""
+    whole = text = clean(text[:LONGEST])
+    while text and pen.textlength(text if text == whole else text + "…", font=_font(size)) > wide:
+        text = text[:-1]
+    return text if text == whole else text and text + "…"
+
+
+def _meanings(shown: list[Shown], color: str) -> list[str]:
+    """Which colours need a legend; of images without maps none do."""
+    if any(not is_picture(one.data) for one in shown):
+        return ["saliency" if color == "saliency" else "lam"]
+    hot = color == "saliency" and any(one.saliency is not None or one.parent_saliency for one in shown)
+    return ["saliency"] * hot + ["lam"] * any(one.lam is not None for one in shown)
+
+
+def _legend(page: Image, pen: Any, top: int, meanings: list[str], note: str) -> None:
+    words = {"saliency": ("saliency   0", "most", heat), "lam": ("lambda   0 = B", "1 = A", ramp)}
+    left = GAP
+    for low, high, scale in (words[name] for name in meanings):
+        pen.text((left, top), low, INK, _font(12))
+        page.paste(_image(np.broadcast_to(scale(np.linspace(0, 1, 180)), (14, 180, 3))), (left + 100, top + 1))
+        pen.text((left + 290, top), high, INK, _font(12))
+        left += 360
+    pen.text((left, top), note, INK, _font(12))
 
 
 def _image(array: np.ndarray) -> Image:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import codecs
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mixcli.blocks import RESET, half_blocks, picture_lines
+from mixcli.columns import clean, clip, pad, width
+from mixcli.pictures_shown import is_picture
 from mixcli.splat import draw, ramp, turn
+from mixcli.tiles import UNMIXED
 
 if TYPE_CHECKING:
     from mixcli.shown import Shown
@@ -19,7 +23,6 @@ GAP, WIDEST, NARROWEST = 2, 40, 10  # columns between tiles, and of a tile
 LONGEST = 60  # characters of a class name in the table
 FULL = 240  # a share of 1 as a colour: spheres get up to 5 % brighter than their colour, which must not overflow
 LIT_FACE, CONTRAST = 0.92, 1.6  # so few pixels need more of it than a large picture
-RESET = "\x1b[0m"
 ROUND, STRAIGHT = "coO@", "-=+#"  # glyphs of parent A and of parent B, little ink to much
 DITHER = np.array([[0.125, 0.625], [0.875, 0.375]])
 # Entries of xterm's palette from all B to all A, in light and in shadow. Chosen by eye: the nearest entries in RGB turn
@@ -54,16 +57,6 @@ def _is_utf8(encoding: str | None) -> bool:
         return False
 
 
-def clean(text: str) -> str:
-    """A name from a file, harmless to print: control, formatting (bidi) and surrogate characters and line breaks
-    become '?'.
-
-    >>> clean("mug\\x1b[31m")
-    'mug?[31m'
-    """
-    return "".join("?" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in str(text))
-
-
 def caption(shown: Shown, wide: int | None = None) -> str:
     """One line: the row, its classes and their shares; names give way where it must be short.
 
@@ -74,14 +67,14 @@ def caption(shown: Shown, wide: int | None = None) -> str:
     """
     names = _classes(shown)
     whole = _caption(shown, names)
-    if wide is None or _width(whole) <= wide:
+    if wide is None or width(whole) <= wide:
         return whole
-    room = max(3, (wide - _width(_caption(shown, [""] * len(names)))) // len(names))
-    return _caption(shown, [_clip(name, room) for name in names])
+    room = max(3, (wide - width(_caption(shown, [""] * len(names)))) // len(names))
+    return _caption(shown, [clip(name, room) for name in names])
 
 
 def _caption(shown: Shown, names: list[str]) -> str:
-    if shown.method in ("original", "source"):
+    if shown.method in UNMIXED:
         return f"[{shown.row}] {names[0]}"
     return f"[{shown.row}] " + " + ".join(f"{n} {w:.2f}" for n, w in zip(names, shown.weight, strict=False))
 
@@ -101,13 +94,13 @@ def table(shown: list[Shown]) -> str:
     """Plain text without escapes, one row a line."""
     lines = [("row", "method", "classes", "shares", "parents")]
     lines += [_line(s) for s in shown]
-    wide = [max(_width(line[i]) for line in lines) for i in range(4)]
-    padded = ([_pad(cell, w) for cell, w in zip(line[:4], wide, strict=True)] + [line[4]] for line in lines)
+    wide = [max(width(line[i]) for line in lines) for i in range(4)]
+    padded = ([pad(cell, w) for cell, w in zip(line[:4], wide, strict=True)] + [line[4]] for line in lines)
     return "\n".join("  ".join(cells) for cells in padded)
 
 
 def _line(shown: Shown) -> tuple[str, ...]:
-    classes = " + ".join(_clip(name, LONGEST) for name in _classes(shown))
+    classes = " + ".join(clip(name, LONGEST) for name in _classes(shown))
     shares = " ".join(f"{w:.2f}" for w in shown.weight)
     parents = " ".join(str(p) for p in shown.parent if p >= 0)
     return str(shown.row), clean(shown.method), classes, shares or "-", parents or "-"
@@ -115,10 +108,10 @@ def _line(shown: Shown) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Tile:
-    """One cloud and what stands above it."""
+    """One cloud or image and what stands above it."""
 
-    cloud: np.ndarray  # (N,3) f32
-    lam: np.ndarray  # (N,) share of parent A
+    data: np.ndarray  # (N,3) f32 or (H,W,3) u8
+    lam: np.ndarray  # (N,) share of parent A, of a cloud
     title: str
     chip: str = ""  # the parent's letter, on its colour
 
@@ -134,13 +127,14 @@ def preview(shown: list[Shown], columns: int, mode: str, up: str = "y") -> str:
     lines: list[str] = []
     for band in _bands([_tiles(s, fits, size) for s in shown], across):
         lines += _band(band, size, mode, up)
-    return "\n".join([*lines, _legend(columns, mode)]) + ("" if mode == "ascii" else RESET)
+    lines += [_legend(columns, mode)] if any(not is_picture(s.data) for s in shown) else []
+    return "\n".join(lines) + ("" if mode == "ascii" else RESET)
 
 
 def _tiles(shown: Shown, fits: bool, size: int) -> list[Tile]:
-    """A row's clouds: parent A, parent B and the mix, or the mix alone."""
+    """A row's clouds or images: parent A, parent B and the mix, or the mix alone."""
     mix = Tile(shown.data, shares(shown), caption(shown, size))
-    if not fits or len(shown.parents) < 2:
+    if not fits or not shown.parents or shown.method in UNMIXED:
         return [mix]
     pairs = zip("AB", (1.0, 0.0), _classes(shown), shown.parent, shown.parents, strict=False)
     return [Tile(c, np.full(len(c), share), f"{name} #{i}", letter) for letter, share, name, i, c in pairs] + [mix]
@@ -158,16 +152,25 @@ def _bands(rows: list[list[Tile]], across: int) -> list[list[Tile]]:
 
 
 def _band(tiles: list[Tile], size: int, mode: str, up: str) -> list[str]:
-    """Lines of tiles side by side, all to one scale, without the empty lines above and below."""
+    """Lines of tiles side by side, and an empty one."""
     titles = (" " * GAP).join(_title(tile, size, mode) for tile in tiles).rstrip(" ")
-    clouds = [np.isfinite(tile.cloud).all(1) for tile in tiles]
-    reach = [np.abs(turn(t.cloud[ok], up)[:, :2]).max() for t, ok in zip(tiles, clouds, strict=True) if ok.any()]
+    if is_picture(tiles[0].data):
+        cells = [picture_lines(tile.data, size, mode) for tile in tiles]
+    else:
+        cells = _clouds(tiles, size, mode, up)
+    body = zip_longest(*cells, fillvalue=" " * size)
+    return [titles, *((" " * GAP).join(line) for line in body), ""]
+
+
+def _clouds(tiles: list[Tile], size: int, mode: str, up: str) -> list[list[str]]:
+    """Lines of each tile, all to one scale, without the empty lines above and below."""
+    solid = [np.isfinite(tile.data).all(1) for tile in tiles]
+    reach = [np.abs(turn(t.data[ok], up)[:, :2]).max() for t, ok in zip(tiles, solid, strict=True) if ok.any()]
     scale = max([*reach, 1e-30])
-    pictures = [picture(t.cloud[ok], t.lam[ok], size, scale, up) for t, ok in zip(tiles, clouds, strict=True)]
+    pictures = [picture(t.data[ok], t.lam[ok], size, scale, up) for t, ok in zip(tiles, solid, strict=True)]
     used = np.flatnonzero(np.any([p[2].any(1) for p in pictures], 0)) // 2
     cells = [_ascii_cells(*p) if mode == "ascii" else _block_cells(*p, mode) for p in pictures]
-    body = range(used.min(), used.max() + 1) if len(used) else range(0)
-    return [titles, *((" " * GAP).join(c[y] for c in cells) for y in body), ""]
+    return [c[used.min() : used.max() + 1] if len(used) else [] for c in cells]
 
 
 def picture(
@@ -203,26 +206,10 @@ def _blur(image: np.ndarray) -> np.ndarray:
 
 
 def _block_cells(lam: np.ndarray, light: np.ndarray, solid: np.ndarray, mode: str) -> list[str]:
-    """Lines of half blocks: the upper pixel is the character's colour, the lower one its background."""
+    """Lines of half blocks."""
     color = _codes(lam, light, mode)
     pixels = [[c if s else "" for c, s in zip(*row, strict=True)] for row in zip(color, solid, strict=True)]
-    return [_blocks(top, bottom) for top, bottom in zip(pixels[::2], pixels[1::2], strict=True)]
-
-
-def _blocks(top: list[str], bottom: list[str]) -> str:
-    text, last = "", ""
-    for high, low in zip(top, bottom, strict=True):
-        if not high and not low:
-            style, glyph = "0", " "
-        elif high == low:
-            style, glyph = f"0;38;{high}", "█"
-        elif not high:
-            style, glyph = f"0;38;{low}", "▄"
-        else:
-            style, glyph = f"0;38;{high}" + (f";48;{low}" if low else ""), "▀"
-        text += (f"\x1b[{style}m" if style != last else "") + glyph
-        last = style
-    return text + RESET
+    return half_blocks(pixels)
 
 
 def _codes(lam: np.ndarray, light: np.ndarray, mode: str) -> list[list[str]]:
@@ -254,12 +241,12 @@ def _title(tile: Tile, size: int, mode: str) -> str:
     if mode == "ascii":
         text = text.encode("ascii", "replace").decode()
     if not tile.chip:
-        return _pad(_clip(text, size), size)
+        return pad(clip(text, size), size)
     chip = f" {tile.chip} "
     if mode != "ascii":
         [[code]] = _codes(np.array([[tile.chip == "A"]], float), np.ones((1, 1)), mode)
         chip = f"\x1b[1;38;5;231;48;{code}m{chip}{RESET}"
-    return chip + _pad(_clip(" " + text, size - 3), size - 3)
+    return chip + pad(clip(" " + text, size - 3), size - 3)
 
 
 def _legend(columns: int, mode: str) -> str:
@@ -274,34 +261,3 @@ def _legend(columns: int, mode: str) -> str:
     solid = np.ones((2, wide), bool)
     strip = _ascii_cells(lam, light, solid) if mode == "ascii" else _block_cells(lam, light, solid, mode)
     return before + strip[0] + after
-
-
-def _width(text: str) -> int:
-    """Columns that a terminal gives to a text."""
-    return sum(_columns(c) for c in text)
-
-
-def _columns(character: str) -> int:
-    if character == "\ufe0f":  # makes an emoji of the character before it, one column wider
-        return 1
-    if unicodedata.category(character) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
-def _clip(text: str, wide: int) -> str:
-    """The start of a text, at most so many columns; '~' says that there was more.
-
-    >>> _clip("airplane", 5)
-    'airp~'
-    """
-    text = text[: 8 * wide + 8]  # a hostile name may be megabytes, or one letter under thousands of accents
-    if _width(text) <= wide:
-        return text
-    while text and _width(text) > wide - 1:
-        text = text[:-1]
-    return text + "~" if wide > 0 else ""
-
-
-def _pad(text: str, wide: int) -> str:
-    return text + " " * (wide - _width(text))

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixcli.columns import clean
 from mixcli.errors import MixError, UsageError
+from mixcli.pictures_shown import is_picture
 from mixcli.splat import ramp
-from mixcli.terminal import caption, clean, shares
+from mixcli.terminal import caption, shares
 
 if TYPE_CHECKING:
     from mixcli.shown import Shown
@@ -67,7 +69,9 @@ def _connects(library: str, connect: str, close: str, name: str) -> bool | None:
 
 def show(shown: list[Shown], up: str = "y", note: Callable[[str], None] | None = None) -> None:
     """Parent A, parent B and the mix side by side; n and p go through the rows. Returns when the window is closed.
-    `note` gets each row's caption, since the window cannot show text."""
+    `note` gets each row's caption, since the window cannot show text. UsageError for images."""
+    if any(is_picture(one.data) for one in shown):
+        raise UsageError(f"--gui shows point clouds only; for images {INSTEAD}, or leave it out for the terminal")
     check_display(os.environ)
     _check_answers(os.environ)
     open3d = _import()

@@ -1,7 +1,10 @@
 """Pictures: the right colours in the right places, nearer points in front."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from test_pictures_shown import image_row, unmixed
 
 from mixcli.sheet import sheet
 from mixcli.shown import select
@@ -61,3 +64,41 @@ def test_without_the_source_the_mix_stands_alone(tiny):
     picture = np.asarray(sheet(chosen.load(chosen.rows)))
     assert len(colors(picture[10:200, 10:200])) > 500
     assert (picture[10:200, 220:400] == 255).all()
+
+
+def picture_at(page, left, top, wide=120, high=160):
+    return page[top : top + high, left : left + wide]
+
+
+def test_a_sheet_of_images_shows_parents_mix_mask_and_label():
+    one = image_row()
+    page = np.asarray(sheet([one]))
+    for slot, image in enumerate((*one.parents, one.data)):
+        assert (picture_at(page, 10 + slot * 130, 10)[2::5, 2::5] == image).all(), "every pixel five times as large"
+    mask = picture_at(page, 10 + 3 * 130, 10)
+    assert (mask[:, :90] == A).all() and (mask[:, 90:] == B).all()
+    assert (page[9, 10:130] == A).all() and (page[9, 140:260] == B).all(), "frames"
+    bar = page[10 + 160 + 19 + 6, 270:390]
+    assert bar[1].tolist() == list(A) and bar[88].tolist() == list(A) and bar[91].tolist() == list(B)
+
+
+def test_heat_of_images_is_drawn_only_when_asked():
+    one = image_row()
+    plain, hot = (np.asarray(sheet([one], color=color)) for color in ("lam", "saliency"))
+    assert hot.shape[1] == plain.shape[1] + 130
+    assert (picture_at(hot, 10, 10) != picture_at(plain, 10, 10)).any()
+    assert (picture_at(hot, 270, 10) == picture_at(plain, 270, 10)).all(), "the mix itself stays"
+
+
+def test_images_of_all_kinds_on_one_sheet():
+    hostile = ("a" * 10**6, "two\nlines\x1b[2J\ud800")
+    rows = [image_row(0), unmixed(1, "original"), image_row(2, 300, 200), image_row(3, names=hostile)]
+    page = sheet([*rows, replace(image_row(4), weight=(np.nan, 0.5))], color="saliency", note="a note")
+    assert page.width < 2200
+    alone = np.asarray(sheet([unmixed(1, "source")], note=""))
+    assert (alone[-50:] == 255).all(), "no legend where nothing has a map"
+
+
+def test_a_long_name_stays_in_its_tile():
+    page = np.asarray(sheet([image_row(names=("W" * 100, "lamp"))]))
+    assert (page[172:189, 131:138] == 255).all() and (page[172:189, 100:130] < 200).any()

@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from test_pictures_shown import image_row, unmixed
 
 from mixcli import terminal
 from mixcli.shown import Shown
@@ -205,6 +206,34 @@ def test_damaged_rows_still_show(clouds, mode, up):
         Shown(2, "sagemix", huge, None, (0, 1), (0, 1), (2.0, -1.0), ("a", "b"), (huge * 0, nothing)),
     ]
     decode(terminal.preview(rows, 96, mode, up))
+
+
+def test_images_stand_side_by_side_in_their_own_colours():
+    one = image_row()
+    text = terminal.preview([one], 104, "blocks24")
+    lines = decode(text)
+    title = "".join(glyph for glyph, *_ in lines[0]).split()
+    assert title == ["A", "chair", "#1", "B", "lamp", "#3", "[7]", "chair", "0.75", "+", "lamp", "0.25"]
+    for left, image in zip((0, 35, 70), (*one.parents, one.data), strict=True):
+        cells = [line[left : left + 24] for line in lines[1:17]]
+        upper = np.array([[fore[1:] for _, fore, _ in line] for line in cells])
+        assert np.array_equal(upper, image[::2])
+    assert "share of A" not in text, "no legend: the colours are the pictures' own"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_images_are_never_wider_than_the_terminal(mode):
+    rows = [image_row(1, 200, 90, names=(HOSTILE, "椅子" * 50)), image_row(2, 5, 5), unmixed(3, "original")]
+    for columns in (1, 5, 20, 33, 34, 80, 200):
+        text = terminal.preview(rows, columns, mode)
+        assert max(width(line) for line in text.split("\n")) <= columns
+        decode(text)
+
+
+def test_images_in_a_pipe_are_a_table():
+    lines = terminal.preview([image_row(), unmixed(4, "source")], 80, "none").split("\n")
+    assert lines[1].split() == ["7", "saliencymix", "chair", "+", "lamp", "0.75", "0.25", "1", "3"]
+    assert lines[2].split() == ["4", "source", "chair", "1.00", "-"]
 
 
 PROGRAM = """

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_pictures_shown import image_row
 
 from mixcli import window
 from mixcli.errors import UsageError
@@ -38,6 +39,11 @@ def test_no_display_is_refused_in_words():
             window.check_display(environ)
     window.check_display({"DISPLAY": ":0"})
     window.check_display({"WAYLAND_DISPLAY": "wayland-0"})
+
+
+def test_images_are_refused_in_words():
+    with pytest.raises(UsageError, match=r"^--gui shows point clouds only; for images use -o .* terminal$"):
+        window.show([image_row()])
 
 
 REFUSED = """

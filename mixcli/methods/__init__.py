@@ -20,7 +20,10 @@ from typing import Any
 
 from mixcli.errors import MixError, UsageError
 
-BUILT_IN = ("sagemix", "pointmixup", "rsmix", "pointcutmix", "mixup")
+BUILT_IN = (
+    "sagemix", "pointmixup", "rsmix", "pointcutmix", "mixup", "sage", "guidedmixup", "saliencygrafting", "saliencymix",
+    "cutmix", "cutout",
+)  # fmt: skip
 MOST = 1e9  # of any option that is a number: squares of it stay far from infinity
 
 
@@ -38,6 +41,7 @@ class Traits:
     keeps: tuple[str, ...]  # identities: "self-pair" gives itself, "lam-one" gives parent a
     example: str
     parents: int = 2  # P, source samples of one row
+    pairing: str = "random"  # unless the user chooses another
 
 
 def option(default: Any, help: str, *, above: float | None = None, choices: tuple[str, ...] = ()) -> Any:
@@ -106,8 +110,8 @@ def restored(recipe: dict[str, Any]) -> Any:
     return cls(**recipe["options"])
 
 
-def guided(method: Any) -> Any:
-    """The same method, for which saliency is taken even where it does not look at it."""
+def guided(method: Any, saliency: str) -> Any:
+    """The same method, for which saliency of this kind is taken whether it looks at it or not."""
     found = replace(method)
-    object.__setattr__(found, "traits", replace(method.traits, saliency=method.traits.saliency or "gradient"))
+    object.__setattr__(found, "traits", replace(method.traits, saliency=saliency))
     return found

@@ -1,0 +1,38 @@
+"""The images that `--in` names, as one numbered source."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+
+from mixcli.errors import UsageError
+from mixcli.formats.pictures.opening import open_pictures
+from mixcli.formats.pictures.part import PicturePart
+from mixcli.formats.sources import Reading, Source, once
+
+
+class PictureSource(Source):
+    """Labelled images of one or several parts, numbered through in their order."""
+
+    def _opened(self, path: Path, reading: Reading) -> PicturePart:
+        part, _ = open_pictures(path, reading.split)
+        if part is None:
+            raise UsageError(f"{path}: no images in it that mixcli can read; the README lists the layouts")
+        return part
+
+
+def open_picture_source(arguments: list[str], reading: Reading = Reading()) -> tuple[PictureSource, list[str]]:
+    """The source that the `--in` arguments name, and notes for the user about how they were read."""
+    notes: list[str] = []
+    source = PictureSource(once([path for argument in arguments for path in _named(argument)], notes), reading)
+    return source, notes + list(source.notes)
+
+
+def _named(argument: str) -> list[Path]:
+    if os.path.lexists(argument):
+        return [Path(argument)]
+    found = sorted(map(Path, glob.glob(argument))) if glob.has_magic(argument) else []
+    if not found:
+        raise UsageError(f"--in {argument}: no such file or folder")
+    return found

@@ -1,0 +1,1 @@
+"""Sources of labelled pictures, one file a layout."""

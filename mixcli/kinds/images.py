@@ -1,0 +1,129 @@
+"""Images: their saliency, from a classifier or from the pixels alone, and what a mix of them holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixcli import normalize
+from mixcli.fields import Field, image_fields
+from mixcli.formats.picture_source import open_picture_source
+from mixcli.formats.sources import Source
+from mixcli.images import Images, MixedImages
+from mixcli.job import Job
+from mixcli.kinds import Heat
+from mixcli.picture_reading import PictureReader, size_of
+from mixcli.pictures import Pictures
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mixcli.engine import Engine
+
+CPU_BATCH, CUDA_BATCH = 16, 128  # images in one model call
+
+
+def open_source(job: Job) -> tuple[Source, list[str]]:
+    return open_picture_source(list(job.sources), job.reading)
+
+
+def sized(job: Job, source: Source, note: Callable[[str], None]) -> Job:
+    """The job with the size that all images are brought to, and the mean and deviation of the network's images."""
+    return replace(job, size=size_of(source, job.size, note), points=None, normalize=job.normalize or "imagenet")
+
+
+def probe(job: Job, model: Any) -> Tensor:
+    """An image to ask a program how many classes it knows. (1,3,H,W) f32."""
+    import torch
+
+    return torch.linspace(-1, 1, 3 * job.size[0] * job.size[1]).reshape(1, 3, *job.size)
+
+
+def completed(job: Job, source: Source, model: Any) -> Job:
+    return job
+
+
+def reader(job: Job, source: Source, classes: int, model: Any, note: Callable[[str], None]) -> PictureReader:
+    normalize.parse(job.normalize)  # a wrong one is told before any work
+    return PictureReader(source, classes, job.size)
+
+
+def fields(job: Job, source: Source, classes: int) -> tuple[Field, ...]:
+    traits = job.method.traits
+    return image_fields(job.size, classes, traits.parents, len(traits.draw_names), traits.query, job.keep)
+
+
+def map_shape(pictures: Pictures) -> tuple[int, ...]:
+    return pictures.values.shape[1:3]
+
+
+def heat(engine: Engine, pictures: Pictures, labels: np.ndarray) -> Heat:
+    """Raw maps, of no particular sum. labels (r,) i64."""
+    found = _maps(engine, pictures, labels)
+    judged = np.zeros(len(labels), np.int64)
+    correct = judged.copy()
+    if found.logits is not None:
+        judged, correct = judged + 1, (found.logits.argmax(1).cpu().numpy() == labels).astype(np.int64)
+    return Heat(found.map.cpu().numpy(), found.uniform.cpu().numpy(), judged, correct)
+
+
+def _maps(engine: Engine, pictures: Pictures, labels: np.ndarray) -> Any:
+    import torch
+
+    from mixcli import picture_saliency, spectral, static
+
+    how = engine.traits.saliency
+    if how == "static":
+        return picture_saliency.without_model(torch.from_numpy(static.saliency(pictures.values)))
+    pixels = engine.tensor(pictures.values)
+    if how == "spectral":
+        return picture_saliency.without_model(spectral.saliency(pixels))
+    x = normalised(pixels, normalize.parse(engine.normalize))
+    if how == "activation":
+        return picture_saliency.activation(engine.net, x)
+    target = engine.tensor(labels) if engine.towards_label else None
+    return picture_saliency.gradient(engine.net, x, target, engine.norm)
+
+
+def normalised(pixels: Tensor, normalization: tuple) -> Tensor:
+    """What a network sees. (B,H,W,3) u8 -> (B,3,H,W) f32."""
+    scaled = pixels.float() / 255
+    mean, std = (scaled.new_tensor(values) for values in normalization)
+    return ((scaled - mean) / std).permute(0, 3, 1, 2).contiguous()
+
+
+def samples(engine: Engine, pictures: Pictures, rows: np.ndarray, saliency: np.ndarray | None) -> Images:
+    """What a method sees of one side of some pairs. rows (B,) positions, saliency (B,H,W)."""
+    heat = None if saliency is None else engine.tensor(saliency)
+    return Images(engine.tensor(pictures.values[rows]).float(), heat)
+
+
+def finished(
+    engine: Engine, mix: MixedImages, pictures: Pictures, sides: list[np.ndarray], a: Images, b: Images
+) -> MixedImages:
+    """The mix in whole numbers: rounded once, half to even."""
+    import torch
+
+    data = mix.data.round().clamp(0, 255).to(torch.uint8)
+    mask = None if mix.mask is None else (mix.mask * 255).round().to(torch.uint8)
+    return replace(mix, data=data, mask=mask)
+
+
+def greedy_partners(saliency: np.ndarray, rounds: int) -> np.ndarray:
+    """GuidedMixup's greedy pairing over the maps (w,H,W), blurred and of sum 1 -> (rounds,w) i64 positions."""
+    import torch
+
+    from mixcli.blur import distribution, gaussian
+    from mixcli.greedy import cycles
+    from mixcli.methods.guidedmixup import KERNEL, SIGMA
+
+    maps = distribution(gaussian(torch.from_numpy(saliency), KERNEL, SIGMA)).float().numpy()
+    return cycles(maps, rounds)
+
+
+def unmixed(pictures: Pictures, saliency: np.ndarray | None) -> dict[str, np.ndarray]:
+    """What the samples themselves give to the fields."""
+    return {"data": pictures.values, "mask": np.full(pictures.values.shape[:3], 255)}

@@ -1,0 +1,80 @@
+"""Convolutions with BatchNorm folded in, laid out as they run fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Step = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution with fixed weights."""
+
+    weight: Tensor  # (out, in / groups, k, k)
+    bias: Tensor  # (out,)
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    groups: int
+    dilation: int = 1
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def then(self, norm: nn.BatchNorm2d) -> Convolution:
+        """This convolution and then a BatchNorm."""
+        scale, shift = _affine(norm)
+        return replace(self, weight=self.weight * scale[:, None, None, None], bias=self.bias * scale + shift)
+
+    def behind(self, norm: nn.BatchNorm2d) -> Convolution:
+        """A BatchNorm and then this convolution, which has no padding: zeros at the border are not normalised."""
+        scale, shift = _affine(norm)
+        bias = self.bias + self.weight.sum((2, 3)) @ shift
+        return replace(self, weight=self.weight * scale[:, None, None], bias=bias)
+
+    def ready(self, like: Tensor) -> Convolution:
+        """In the type of ``like`` and, on a CPU, in the layout that runs fastest there.
+
+        Channels last is faster in every network measured. On one thread torch leaves a 1x1 convolution of a small
+        batch to a plain matrix product, half as fast as oneDNN's, unless it is dilated, which changes no 1x1.
+        """
+        weight, bias = self.weight.to(like.dtype), self.bias.to(like.dtype)
+        if like.device.type != "cpu":
+            return replace(self, weight=weight, bias=bias)
+        dilation = 2 if weight.shape[2:] == (1, 1) else 1
+        return replace(self, weight=weight.to(memory_format=torch.channels_last), bias=bias, dilation=dilation)
+
+
+def folded(steps: Sequence[Step]) -> list[Step]:
+    """The steps with each BatchNorm folded into the convolution before it, or right after it where that has no padding.
+
+    Exact in eval mode. Computed in float64, stored in the convolution's own type.
+    """
+    out: list[Step] = []
+    like = next((step.weight for step in steps if isinstance(step, nn.Conv2d)), None)
+    for step in steps:
+        if isinstance(step, nn.Conv2d):
+            step = _opened(step)
+            if out and isinstance(out[-1], nn.BatchNorm2d) and step.groups == 1 and not any(step.padding):
+                step = step.behind(out.pop())
+        elif isinstance(step, nn.BatchNorm2d) and out and isinstance(out[-1], Convolution):
+            step = out.pop().then(step)
+        out.append(step)
+    return [step.ready(like) if isinstance(step, Convolution) else step for step in out]
+
+
+def _opened(conv: nn.Conv2d) -> Convolution:
+    weight = conv.weight.detach().double()
+    bias = weight.new_zeros(len(weight)) if conv.bias is None else conv.bias.detach().double()
+    return Convolution(weight, bias, conv.stride, conv.padding, conv.groups)
+
+
+def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """The scale and the shift of each channel."""
+    scale = norm.weight.detach().double() * (norm.running_var.double() + norm.eps).rsqrt()
+    return scale, norm.bias.detach().double() - norm.running_mean.double() * scale

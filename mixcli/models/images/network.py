@@ -1,0 +1,135 @@
+"""Residual networks of images: layers under the names that published code saves them by, run in the order it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isqrt
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...errors import UsageError
+from ..fold import Folded
+from .folding import folded
+
+Step = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Residual:
+    """Layers, and a shortcut that leaves after the first ``tap`` of them and is added to what they give.
+
+    A shortcut without convolution is the block's own input, whatever ``tap``; where it has too few channels they are
+    made up with zeros, all after its own or, with ``centred``, half of them before.
+    """
+
+    body: Sequence[Step]
+    shortcut: Sequence[Step] = ()
+    tap: int = 0
+    centred: bool = False
+    relu: bool = False  # after the sum
+
+    def __call__(self, x: Tensor) -> Tensor:
+        start = run(self.body[: self.tap], x)
+        side = run(self.shortcut, start if self.shortcut else x)
+        out = run(self.body[self.tap :], start)
+        out = out + filled(side, out.shape[1], self.centred)
+        return F.relu_(out) if self.relu else out
+
+    def folded(self) -> Residual:
+        """The same block with its BatchNorms folded away where they can be."""
+        before, after = folded(self.body[: self.tap]), folded(self.body[self.tap :])
+        return replace(self, body=before + after, tap=len(before), shortcut=folded(self.shortcut))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a network does to images before it pools."""
+
+    stem: Sequence[Step]
+    blocks: Sequence[Residual]
+    tail: Sequence[Step] = ()
+
+    def folded(self) -> Plan:
+        """The same plan with its BatchNorms folded away where they can be."""
+        return Plan(folded(self.stem), [block.folded() for block in self.blocks], folded(self.tail))
+
+
+def run(steps: Sequence[Step], x: Tensor) -> Tensor:
+    """Each step in turn."""
+    for step in steps:
+        x = step(x)
+    return x
+
+
+def filled(x: Tensor, channels: int, centred: bool) -> Tensor:
+    """x (B, C, h, w) with channels of zeros to make (B, channels, h, w)."""
+    missing = channels - x.shape[1]
+    before = missing // 2 if centred else 0
+    return F.pad(x, (0, 0, 0, 0, before, missing - before)) if missing else x
+
+
+class Network(Folded):
+    """A classifier of normalised images of any size: (B, 3, H, W) f32 -> logits (B, classes).
+
+    ``layers`` are all layers that have weights by the names that they are saved under, ``head`` the name of the linear
+    one. ``window`` is the side of the last average pool; 0 takes the whole map, or as many equal parts of it as the
+    linear layer has inputs for. Dropout is left out: in eval mode it does nothing.
+    """
+
+    data, task = "images", "classify"
+
+    def __init__(self, plan: Plan, layers: Mapping[str, nn.Module], head: str, window: int = 0):
+        super().__init__()
+        for name, layer in layers.items():
+            put(self, name, layer)
+        self.plan, self.head, self.window = plan, head, window
+        self.classes = layers[head].out_features
+        self._frozen = False
+
+    def freeze(self) -> Network:
+        """Eval mode, no parameter gradients, BatchNorm folded: from now on ``features`` takes the fast path."""
+        self._frozen = True
+        return super().freeze()
+
+    def fold(self) -> Plan:
+        """What ``features`` runs once the network is frozen."""
+        return self.plan.folded()
+
+    def features(self, x: Tensor) -> Tensor:
+        """The map (B, C, h, w) that is pooled: what the last block gives, normalised where the network does so."""
+        plan = self.weights() if self._frozen and not self.training else self.plan
+        return run([*plan.stem, *plan.blocks, *plan.tail], x)
+
+    def classify(self, maps: Tensor) -> Tensor:
+        """Logits (B, classes) of what ``features`` gives."""
+        linear = self.get_submodule(self.head)
+        return linear(self._pooled(maps, linear.in_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, classes) of normalised images (B, 3, H, W)."""
+        return self.classify(self.features(x))
+
+    def _pooled(self, maps: Tensor, wanted: int) -> Tensor:
+        """Means of windows of maps (B, C, h, w), side by side: (B, wanted)."""
+        channels, *sides = maps.shape[1:]
+        if not self.window:
+            return F.adaptive_avg_pool2d(maps, isqrt(wanted // channels)).flatten(1)
+        high, wide = (side // self.window for side in sides)
+        if channels * high * wide != wanted:
+            raise UsageError(
+                f"--model: window={self.window} makes {high} x {wide} windows of a map of {sides[0]} x {sides[1]}, "
+                f"where the network's linear layer takes {wanted // channels}; leave window out"
+            )
+        return F.avg_pool2d(maps, self.window).flatten(1)
+
+
+def put(module: nn.Module, name: str, layer: nn.Module) -> None:
+    """Register a layer under a dotted name."""
+    *path, last = name.split(".")
+    for part in path:
+        if part not in module._modules:
+            module.add_module(part, nn.Module())
+        module = module._modules[part]
+    module.add_module(last, layer)

@@ -1,0 +1,27 @@
+"""ResNeXt-29 (Xie et al., CVPR 2017) for images of 32 pixels: its blocks' 3x3 convolutions are in groups."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .resnet import DOWNSAMPLE, LAYERS, SHORTCUT, Names, resnet
+
+SAGE = Names(
+    tuple(f"stage_{stage}.{{}}." for stage in range(1, 4)),
+    DOWNSAMPLE,
+    "classifier",
+    stem=("conv_1_3x3", "bn_1"),
+    convs=("conv_reduce", "conv_conv", "conv_expand"),
+    norms=("bn_reduce", "bn", "bn_expand"),
+)
+BEARPAW = replace(
+    SAGE,
+    stages=tuple(f"stage_{stage}.stage_{stage}_bottleneck_{{}}." for stage in range(1, 4)),
+    shortcut=("shortcut.shortcut_conv", "shortcut.shortcut_bn"),
+)
+
+LAYOUTS = (
+    resnet("resnext", SAGE),  # and AugMix
+    resnet("resnext_bearpaw", BEARPAW),
+    resnet("resnext_kuangliu", Names(LAYERS[:3], SHORTCUT, "linear"), kernel=1),
+)
