@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 
 from mixcli.pictures_shown import GREY, scaled
-from mixcli.splat import _oklab
+from mixcli.splat import oklab
 
 RESET = "\x1b[0m"
 INK = " .:-=+*#%@"  # little light to much: a terminal's text is mostly bright on dark
@@ -69,14 +69,14 @@ def _codes(picture: np.ndarray, mode: str) -> list[list[str]]:
 def _palette_of_256(picture: np.ndarray) -> np.ndarray:
     """The nearest entries. (h,w,3) u8 -> (h,w)."""
     colors, inverse = np.unique(picture.reshape(-1, 3), axis=0, return_inverse=True)
-    away = _oklab(colors / 255)[:, None] * OKLAB - _entries()
+    away = oklab(colors / 255)[:, None] * OKLAB - _entries()
     return FIRST + (away**2).sum(2).argmin(1)[inverse].reshape(picture.shape[:2])
 
 
 @cache
 def _entries() -> np.ndarray:
     """Of the palette, from `FIRST` on (240,3)."""
-    return _oklab(np.array([*product(CUBE, repeat=3), *((level,) * 3 for level in GREYS)]) / 255) * OKLAB
+    return oklab(np.array([*product(CUBE, repeat=3), *((level,) * 3 for level in GREYS)]) / 255) * OKLAB
 
 
 def _glyphs(picture: np.ndarray) -> list[str]:

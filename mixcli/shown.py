@@ -17,9 +17,10 @@ import numpy as np
 from mixcli.dataset import Dataset, spread
 from mixcli.errors import MixError, UsageError
 from mixcli.formats.container import is_mixed
-from mixcli.formats.sources import open_source
+from mixcli.formats.sources import Source, open_source
 from mixcli.methods import restored
 from mixcli.origin import reopened
+from mixcli.picture_reading import PictureReader, size_of
 from mixcli.reading import Reader
 from mixcli.rng import permutation
 
@@ -77,21 +78,25 @@ class Selection:
         values = {name: array[0] for name, array in self.dataset.read(row, 1).items()}
         used = values["parent"] >= 0
         parent, label = values["parent"][used], values["parent_label"][used]
-        clouds = tuple(self.reader.read(parent).xyz) if self.reader else ()
-        mixed = len(parent) > 1
-        lam = values.get("point_weight", np.full(len(values["data"]), values["weight"][0]))
+        parents = tuple(_bodies(self.reader.read(parent))) if self.reader else ()
         return Shown(
             row,
-            self.dataset.recipe["method"] if mixed else "original",
+            self.dataset.recipe["method"] if row < self.dataset.mixes else "original",
             values["data"],
-            lam,
+            self._lam(values),
             tuple(parent.tolist()),
             tuple(label.tolist()),
             tuple(values["weight"][used].tolist()),
             tuple(self.classes[i] for i in label),
-            clouds,
-            self._partner(tuple(parent.tolist()), clouds) if mixed and clouds else None,
+            parents,
+            self._partner(tuple(parent.tolist()), parents) if len(parents) > 1 else None,
         )
+
+    def _lam(self, values: dict[str, np.ndarray]) -> np.ndarray | None:
+        """Parent a's share of each point or pixel, f32; of an image only where masks were kept."""
+        if self.dataset.data == "images":
+            return values["mask"].astype(np.float32) / 255 if "mask" in values else None
+        return values.get("point_weight", np.full(len(values["data"]), values["weight"][0], np.float32))
 
     def _partner(self, parent: tuple[int, ...], clouds: tuple[np.ndarray, ...]) -> np.ndarray | None:
         """Found once for neighbouring rows of one pair."""
@@ -111,11 +116,14 @@ class SourceSelection:
     """Rows of a source dataset."""
 
     def __init__(self, path: Path, points: int = 1024):
-        self.source, _ = open_source([str(path)])
+        self.source, images = _any_source(path)
         self.title, self.total, self.note = path.name, len(self.source), ""
         count = self.source.known_classes()
         self.classes = self.source.class_names or tuple(str(i) for i in range(count))
-        self.reader = Reader(self.source, count, min(points, self.source.points or points), pad="repeat")
+        if images:
+            self.reader = PictureReader(self.source, count, size_of(self.source, None, lambda note: None))
+        else:
+            self.reader = Reader(self.source, count, min(points, self.source.points or points), pad="repeat")
         self.rows = np.arange(self.total)
 
     @property
@@ -126,7 +134,7 @@ class SourceSelection:
         return self.source.labels == label
 
     def load(self, rows: np.ndarray) -> list[Shown]:
-        clouds, labels = self.reader.read(np.asarray(rows)).xyz, self.source.labels[rows]
+        clouds, labels = _bodies(self.reader.read(np.asarray(rows))), self.source.labels[rows]
         names = [self.classes[i] if 0 <= i < len(self.classes) else str(i) for i in labels.tolist()]
         return [
             Shown(int(row), "source", cloud, None, (), (int(label),), (1.0,), (name,))
@@ -166,6 +174,24 @@ def _open(path: Path, source: list[str] | None) -> Selection | SourceSelection:
     return Selection(path, source) if is_mixed(path) else SourceSelection(path)
 
 
+def _any_source(path: Path) -> tuple[Source, bool]:
+    """Clouds, or images if it holds none; and whether it is images."""
+    from mixcli.formats.picture_source import open_picture_source
+
+    try:
+        return open_source([str(path)])[0], False
+    except MixError as no_clouds:
+        try:
+            return open_picture_source([str(path)])[0], True
+        except MixError:
+            raise no_clouds from None
+
+
+def _bodies(read: Any) -> np.ndarray:
+    """Clouds (m,N,3), or images (m,H,W,3)."""
+    return read.xyz if hasattr(read, "xyz") else read.values
+
+
 def _reader(dataset: Dataset, moved: list[str] | None) -> tuple[Reader | None, str]:
     """Prepared parents, or why there are none."""
     try:
@@ -175,6 +201,8 @@ def _reader(dataset: Dataset, moved: list[str] | None) -> tuple[Reader | None, s
     if len(source) != dataset.manifest["source"]["count"]:
         return None, "parents are not shown: the source is another than the manifest's"
     recipe = dataset.recipe
+    if dataset.data == "images":
+        return PictureReader(source, recipe["classes"], tuple(recipe["size"])), ""
     prepared = ("points", "subsample", "normalize", "seed", "pad", "normals")
     return Reader(source, recipe["classes"], *(recipe[name] for name in prepared)), ""
 

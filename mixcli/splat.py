@@ -70,7 +70,7 @@ def _dome(depth: np.ndarray, radius: float) -> np.ndarray:
 
 def ramp(lam: np.ndarray) -> np.ndarray:
     """Colours of shares of parent A: 1 orange, through grey, 0 blue; interpolated in Oklab. (N,) -> (N,3) u8."""
-    stops = _oklab(np.array([B, MIDDLE, A]) / 255.0)
+    stops = oklab(np.array([B, MIDDLE, A]) / 255.0)
     at = np.clip(np.asarray(lam, np.float64), 0, 1) * 2
     low = np.minimum(at.astype(np.int64), 1)
     mixed = stops[low] + (stops[low + 1] - stops[low]) * (at - low)[:, None]
@@ -96,7 +96,7 @@ _LAB = np.array(
 )  # fmt: skip
 
 
-def _oklab(rgb: np.ndarray) -> np.ndarray:
+def oklab(rgb: np.ndarray) -> np.ndarray:
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     return np.cbrt(linear @ _CONES.T) @ _LAB.T
 

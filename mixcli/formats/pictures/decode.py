@@ -32,7 +32,7 @@ MOST_PIXELS = (1 << 30) // 4 // 3  # 89 million: what Pillow, too, takes for the
 DRAFT = 2  # a JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves this many times the pixels a side that are wanted
 
 EXIF = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")  # where an orientation may be stated
-ORIENTATION = 274
+ORIENTATION, TIFF_SIZE = 274, (256, 257)
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -148,22 +148,30 @@ def _header(file: BinaryIO) -> Header:
     try:
         image = Image.open(file, formats=FORMATS)
         turn = _turn(image)
+        height, width = _size(image, turn)
     except Image.DecompressionBombError:
         raise Unusable(f"more than {MOST_PIXELS:,} pixels; make it smaller") from None
     except Exception as e:  # as above
         raise Unusable("its header is damaged, or of no kind that is read (JPEG, PNG, WebP, BMP, PPM, TIFF)") from e
-    width, height = image.size[::-1] if turn in SWAPPED else image.size
     if height * width > MOST_PIXELS:
         raise Unusable(f"{width:,} x {height:,} pixels, more than {MOST_PIXELS:,}; make it smaller")
     return Header(image, height, width, turn)
 
 
 def _turn(image: Image.Image) -> int:
-    """EXIF's orientation. Pillow itself turns TIFF."""
+    """EXIF's orientation, 1 where nothing is left to do: Pillow itself turns TIFF when it decodes it."""
     if image.format == "TIFF" or not any(key in image.info for key in EXIF):
         return 1
     found = Image.Image.getexif(image).get(ORIENTATION)  # the reader's own would decode all of a PNG in search of one
     return found if found in TURNS else 1
+
+
+def _size(image: Image.Image, turn: int) -> tuple[int, int]:
+    """(H, W) after it is turned. What Pillow says of a TIFF before it is decoded depends on Pillow's version."""
+    width, height = image.size
+    if image.format == "TIFF":
+        width, height, turn = (image.tag_v2.get(tag, 1) for tag in (*TIFF_SIZE, ORIENTATION))
+    return (width, height) if turn in SWAPPED else (height, width)
 
 
 def _pixels(found: Header, fit: Fit) -> np.ndarray:
