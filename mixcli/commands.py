@@ -14,7 +14,7 @@ import click
 
 from mixcli.console import Console, say, verbosity
 from mixcli.errors import UsageError, address
-from mixcli.options import OPTIONS, VERBOSITY, add, chosen
+from mixcli.options import OPTIONS, VERBOSITY, SizeType, add, chosen
 
 
 def conclude(console: Console, result: Any) -> None:
@@ -45,6 +45,7 @@ WRITING = ("--workers", "--resume", "--overwrite")
 @click.argument("source", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.option("--points", type=click.IntRange(1), help="Points of a cloud; by default as many as the source has.")
+@click.option("--size", type=SizeType(), help="Size of images; by default that of the source.")
 @click.option("--seed", type=int, default=0, help="Decides --subsample random.")
 @add([option for option in OPTIONS["points"] if option[0][0] in READING + WRITING])
 @add(VERBOSITY)

@@ -8,7 +8,9 @@ from typing import Any
 
 from mixcli.dataset import Dataset
 from mixcli.errors import UsageError
+from mixcli.formats.any_source import open_any
 from mixcli.formats.container import container_of, is_mixed, open_sink, replaceable
+from mixcli.formats.sources import Reading
 from mixcli.job import Job, check_out
 from mixcli.merge import write
 from mixcli.methods import get
@@ -24,7 +26,8 @@ def convert(source: str, out: str, points: int | None = None, report: Report | N
     """
     report, folder = report or Report(), str(out).endswith("/")
     if not is_mixed(Path(source)):
-        method = get("convert")()
+        reading = Reading(arguments.get("split", "auto"), arguments.get("drop_background", False))
+        method = get("convert")(on=open_any([str(source)], reading)[1])
         return run(Job(method, (str(source),), Path(out), folder=folder, points=points, **arguments), report)
     plain = Job.__dataclass_fields__
     for name, value in {**arguments, "points": points}.items():

@@ -33,6 +33,7 @@ def estimate(job: Job, report: Report) -> dict[str, Any]:
         "bytes": plan.rows * sum(f.row_bytes for f in setup.fields),
         "out": str(job.out),
         "points": job.points,
+        "size": job.size and "x".join(map(str, job.size)),
     }
     if setup.model:
         options = "".join(f" {k}={v}" for k, v in setup.model.options.items())

@@ -26,3 +26,5 @@ class MixedImages:
     mask: Tensor | None  # (B,H,W) f32, parent a's share of each pixel
     draw: Tensor  # (B,D) f64, what this mix drew, in the order of the method's `draw_names`
     query: Tensor | None = None  # (B,2) i64, pixels y·W + x in a and in b
+    shift: Tensor | None = None  # (B,2) i64, rows and columns that b was moved by
+    saliency: Tensor | None = None  # (B,H,W) f32, mixed like the pixels; added after the mix

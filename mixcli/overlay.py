@@ -45,7 +45,8 @@ def _overlaid(one: Shown, made: Made | None, alone: dict[int, np.ndarray]) -> Sh
     if made is None:
         own = alone[one.parent[0]]
         return replace(one, saliency=own, parent_saliency=(own,))
-    saliency, index = made.mix.saliency[0].cpu().numpy(), made.mix.index[0].cpu().numpy()
+    saliency, index = made.mix.saliency[0].cpu().numpy(), getattr(made.mix, "index", None)
+    index = None if index is None else index[0].cpu().numpy()
     return replace(one, saliency=saliency, parent_saliency=tuple(made.saliency), index=index)
 
 

@@ -103,6 +103,7 @@ class Loop:
     def __init__(self, setup: Setup, output: Output, engine: Engine, report: Report):
         self.setup, self.output, self.engine, self.report = setup, output, engine, report
         self.plan, self.source, self.job = setup.plan, setup.source, setup.job
+        self.hint = ""  # what the first window says about a poor accuracy
 
     def run(self) -> None:
         """A window's mixes are made and written here while the workers are on the next window."""
@@ -139,8 +140,10 @@ class Loop:
         if self.plan.originals:
             self._write_originals(window, work, digest)
         self.output.finish_window(self._record(window, work, digest))
-        if len(self.output.journal.records) == 1 and len(self.plan.windows) > 1:
-            self._warn_if_poor()  # now, not only in the morning
+        if len(self.output.journal.records) == 1:
+            self.hint = self.setup.kind.hint(self.engine, work) if self._is_poor() else ""
+            if len(self.plan.windows) > 1:
+                self._warn_if_poor()  # now, not only in the morning
 
     def _wait(self, window: Window, work: Work) -> None:
         try:
@@ -182,14 +185,18 @@ class Loop:
             "skipped": skipped(self.setup, window, work.a[0]),
         }
 
-    def _warn_if_poor(self) -> None:
+    def _is_poor(self) -> bool:
         """Under chance + ¼(1 - chance) something is wrong with how the model is fed."""
+        share, chance = accuracy(self.setup, self.output.journal.records)["accuracy"], self.setup.chance
+        return share is not None and share < chance + (1 - chance) / 4
+
+    def _warn_if_poor(self) -> None:
+        if not self._is_poor():
+            return
         measured = accuracy(self.setup, self.output.journal.records)
-        share, chance = measured["accuracy"], self.setup.chance
-        what = "points" if self.setup.model and self.setup.model.task == "segment" else "source samples"
-        if share is not None and share < chance + (1 - chance) / 4:
-            self.report.note(
-                f"warning: the checkpoint labels only {share:.1%} of {measured['judged']:,} {what} rightly "
-                f"(chance is {chance:.1%}); likely causes: another class order, other coordinates (--normalize "
-                "unit-sphere, another up axis), another number of points (--points) or neighbours (--model dgcnn:k=40)"
-            )
+        what = "points" if self.setup.model.task == "segment" else "source samples"
+        self.report.note(
+            f"warning: the checkpoint labels only {measured['accuracy']:.1%} of {measured['judged']:,} {what} rightly "
+            f"(chance is {self.setup.chance:.1%}); likely causes: another class order, "
+            f"{self.hint or self.setup.kind.HINT}"
+        )

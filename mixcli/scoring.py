@@ -42,6 +42,8 @@ def score(
     selection = Selection(path, source)
     if selection.dataset.recipe["pairing"] == "none":
         raise UsageError(f"{path}: holds no mixes to score")
+    if selection.dataset.data == "images":
+        raise UsageError(f"{path}: --score measures mixes of clouds; look at images with mixcli view --color saliency")
     k = selection.dataset.recipe["k"]
     pairs = spread(selection.dataset.mixes // k, None if full else PAIRS)
     rows = (pairs[:, None] * k + np.arange(k)).ravel()

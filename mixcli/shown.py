@@ -16,8 +16,8 @@ import numpy as np
 
 from mixcli.dataset import Dataset, spread
 from mixcli.errors import MixError, UsageError
+from mixcli.formats.any_source import open_any
 from mixcli.formats.container import is_mixed
-from mixcli.formats.sources import Source, open_source
 from mixcli.methods import restored
 from mixcli.origin import reopened
 from mixcli.picture_reading import PictureReader, size_of
@@ -116,11 +116,11 @@ class SourceSelection:
     """Rows of a source dataset."""
 
     def __init__(self, path: Path, points: int = 1024):
-        self.source, images = _any_source(path)
+        self.source, data = open_any([str(path)])
         self.title, self.total, self.note = path.name, len(self.source), ""
         count = self.source.known_classes()
         self.classes = self.source.class_names or tuple(str(i) for i in range(count))
-        if images:
+        if data == "images":
             self.reader = PictureReader(self.source, count, size_of(self.source, None, lambda note: None))
         else:
             self.reader = Reader(self.source, count, min(points, self.source.points or points), pad="repeat")
@@ -172,19 +172,6 @@ def select(
 
 def _open(path: Path, source: list[str] | None) -> Selection | SourceSelection:
     return Selection(path, source) if is_mixed(path) else SourceSelection(path)
-
-
-def _any_source(path: Path) -> tuple[Source, bool]:
-    """Clouds, or images if it holds none; and whether it is images."""
-    from mixcli.formats.picture_source import open_picture_source
-
-    try:
-        return open_source([str(path)])[0], False
-    except MixError as no_clouds:
-        try:
-            return open_picture_source([str(path)])[0], True
-        except MixError:
-            raise no_clouds from None
 
 
 def _bodies(read: Any) -> np.ndarray:

@@ -12,11 +12,12 @@ from mixcli.formats.folder import MANIFEST, METADATA
 from mixcli.formats.place import is_plain
 from mixcli.formats.stacked import check_data, check_labels, check_point_labels, described, joined, whole
 
+ROWS = (".ply", ".png", ".tar")  # files of rows in a folder
 SUM = 1e-3  # how far a row of soft labels may be from 1
 
 
-class OwnClouds:
-    """One dataset. Nothing but the labels is read before `read` asks for it."""
+class Own:
+    """Labels and rows of one dataset. Nothing but the labels is read before it is asked for."""
 
     random_access, preload = True, True
 
@@ -28,13 +29,14 @@ class OwnClouds:
             if name not in self.names:
                 raise MixError(f"{path}: no '{name}' in it; mixcli verify tells what else is missing")
         self.data = self.file.field("data")
-        check_data(path, "data", self.data, fits=(3,))
+        self._check_data()
         check_labels(path, "label", self.file.field("label"), len(self))
         self.labels = whole(path, self.file.read("label", 0, len(self)))
         self.is_soft = self._is_soft()
-        self.points, self.class_names = self.data.shape[1], self.file.class_names
-        self.has_normals = "normal" in self.names and self.file.field("normal").shape == self.data.shape
-        self.has_seg = self._has_seg()
+        self.class_names = self.file.class_names
+
+    def _check_data(self) -> None:
+        """MixError where 'data' is not what the kind of source needs."""
 
     def __len__(self) -> int:
         return self.data.shape[0]
@@ -51,14 +53,6 @@ class OwnClouds:
             raise MixError(f"{self.path}[{row}]: 'soft_label' is no distribution; mixcli verify tells more")
         return found
 
-    def read(
-        self, rows: slice | np.ndarray, points: int, first: bool, normals: bool = False, seg: bool = False
-    ) -> np.ndarray:
-        """See Part.read."""
-        wanted, count = np.arange(len(self))[rows], points if first else self.points
-        columns = [self._take(name, wanted)[:, :count] for name in (("data", "normal") if normals else ("data",))]
-        return joined(self.path, columns, self._take("seg", wanted)[:, :count] if seg else None)
-
     def _take(self, name: str, rows: np.ndarray) -> np.ndarray:
         """Rows in any order, repeated or not."""
         if len(rows) and (np.diff(rows) == 1).all():
@@ -74,6 +68,27 @@ class OwnClouds:
             raise MixError(f"{self.path}: 'soft_label' is {described(soft)}; expected ({len(self)}, classes) floats")
         return True
 
+
+class OwnClouds(Own):
+    """Clouds of a dataset that mixcli wrote."""
+
+    def __init__(self, path: Path):
+        super().__init__(path)
+        self.points = self.data.shape[1]
+        self.has_normals = "normal" in self.names and self.file.field("normal").shape == self.data.shape
+        self.has_seg = self._has_seg()
+
+    def _check_data(self) -> None:
+        check_data(self.path, "data", self.data, fits=(3,))
+
+    def read(
+        self, rows: slice | np.ndarray, points: int, first: bool, normals: bool = False, seg: bool = False
+    ) -> np.ndarray:
+        """See Part.read."""
+        wanted, count = np.arange(len(self))[rows], points if first else self.points
+        columns = [self._take(name, wanted)[:, :count] for name in (("data", "normal") if normals else ("data",))]
+        return joined(self.path, columns, self._take("seg", wanted)[:, :count] if seg else None)
+
     def _has_seg(self) -> bool:
         """Part labels of one parent a point, as converted datasets have them."""
         if "seg" not in self.names:
@@ -87,7 +102,8 @@ class OwnClouds:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The dataset's file; of a folder its two lists and its clouds in the order of their paths, no links."""
+    """The dataset's file; of a folder its lists and the files of its rows in the order of their paths, no links."""
     if not path.is_dir():
         return [path]
-    return [path / MANIFEST, path / METADATA, *filter(is_plain, sorted(path.glob("*/*.ply")))]
+    found = [p for p in (*path.glob("*/*"), *path.glob("*.tar")) if p.suffix in ROWS]
+    return [path / MANIFEST, path / METADATA, *filter(is_plain, sorted(found))]

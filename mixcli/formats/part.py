@@ -37,6 +37,6 @@ class Part(Protocol):
         """Clouds of `rows` (a slice, or sorted indices): one (r,P,C) f32 array, or a list of (P_i,C) f32.
 
         Channels: x y z, then the normal, then the part label, as asked for. `first`: the first `points` points are
-        enough, and one more where a cloud has more; else all are wanted. A mesh gives exactly `points`. In a list a cloud that cannot be read is a
-        string, the reason. A file of many clouds that cannot be read raises MixError.
+        enough, and one more where a cloud has more; else all are wanted. A mesh gives exactly `points`. In a list a
+        cloud that cannot be read is a string, the reason. A file of many clouds that cannot be read raises MixError.
         """

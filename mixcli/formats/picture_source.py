@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 
 from mixcli.errors import UsageError
+from mixcli.formats.container import is_mixed
 from mixcli.formats.pictures.opening import open_pictures
+from mixcli.formats.pictures.own import OwnPictures
 from mixcli.formats.pictures.part import PicturePart
 from mixcli.formats.sources import Reading, Source, once
 
@@ -16,6 +18,8 @@ class PictureSource(Source):
     """Labelled images of one or several parts, numbered through in their order."""
 
     def _opened(self, path: Path, reading: Reading) -> PicturePart:
+        if is_mixed(path):
+            return OwnPictures(path)
         part, _ = open_pictures(path, reading.split)
         if part is None:
             raise UsageError(f"{path}: no images in it that mixcli can read; the README lists the layouts")

@@ -21,9 +21,11 @@ from mixcli.pictures import Pictures
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mixcli.engine import Engine
+    from mixcli.engine import Engine, Work
 
 CPU_BATCH, CUDA_BATCH = 16, 128  # images in one model call
+HINT = "another --normalize, another --size, or another stem (--model NAME:stride=2)"
+TRIED = 64  # images that the other presets are tried on
 
 
 def open_source(job: Job) -> tuple[Source, list[str]]:
@@ -109,7 +111,19 @@ def finished(
 
     data = mix.data.round().clamp(0, 255).to(torch.uint8)
     mask = None if mix.mask is None else (mix.mask * 255).round().to(torch.uint8)
-    return replace(mix, data=data, mask=mask)
+    saliency = _mixed_saliency(mix, a, b) if "saliency" in engine.keep else None
+    return replace(mix, data=data, mask=mask, saliency=saliency)
+
+
+def _mixed_saliency(mix: MixedImages, a: Images, b: Images) -> Tensor:
+    """Maps of sum 1, mixed like the pixels: b's moved as its pixels were. (B,H,W) f32."""
+    from mixcli.blur import distribution
+    from mixcli.search import shifted
+
+    own, other = distribution(a.saliency).float(), distribution(b.saliency).float()
+    if mix.shift is not None:
+        other = shifted(other, mix.shift)[0]
+    return mix.mask * own + (1 - mix.mask) * other
 
 
 def greedy_partners(saliency: np.ndarray, rounds: int) -> np.ndarray:
@@ -127,3 +141,24 @@ def greedy_partners(saliency: np.ndarray, rounds: int) -> np.ndarray:
 def unmixed(pictures: Pictures, saliency: np.ndarray | None) -> dict[str, np.ndarray]:
     """What the samples themselves give to the fields."""
     return {"data": pictures.values, "mask": np.full(pictures.values.shape[:3], 255)}
+
+
+def hint(engine: Engine, work: Work) -> str:
+    """Why the model may do so poorly on these samples: a preset that does better on some of them, if there is one."""
+    rows = np.flatnonzero(work.asked)[:TRIED]
+    pixels, labels = engine.tensor(work.values.values[rows]), work.labels[rows]
+    shares = {name: _accuracy(engine, normalised(pixels, preset), labels) for name, preset in normalize.PRESETS.items()}
+    now = _accuracy(engine, normalised(pixels, normalize.parse(engine.normalize)), labels)
+    best = max(shares, key=lambda name: shares[name])
+    if shares[best] <= now:
+        return HINT
+    told = f"{best} gives {shares[best]:.0%} of the first {len(rows)}, {engine.normalize} {now:.0%}"
+    return f"another --normalize ({told})"
+
+
+def _accuracy(engine: Engine, x: Tensor, labels: np.ndarray) -> float:
+    import torch
+
+    with torch.no_grad():
+        found = [engine.net(part).argmax(1).cpu().numpy() for part in x.split(engine.batch)]
+    return float((np.concatenate(found) == labels).mean())

@@ -21,9 +21,13 @@ from mixcli.samples import Mixed, Samples, travel_normals, travel_saliency, trav
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mixcli.engine import Engine
+    from mixcli.engine import Engine, Work
 
 CPU_BATCH, CUDA_BATCH = 1, 32  # clouds in one model call
+HINT = (
+    "other coordinates (--normalize unit-sphere, another up axis), another number of points (--points) or neighbours "
+    "(--model dgcnn:k=40)"
+)
 MESH_POINTS = 2048  # of a mesh, where nothing says how many
 
 
@@ -141,3 +145,8 @@ def unmixed(clouds: Clouds, saliency: np.ndarray | None) -> dict[str, np.ndarray
     }
     more = {"normal": clouds.normals, "seg": clouds.seg, "saliency": saliency}
     return {**found, **{name: values for name, values in more.items() if values is not None}}
+
+
+def hint(engine: Engine, work: Work) -> str:
+    """Why the model may do so poorly on these samples."""
+    return HINT

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mixcli.methods import method
+from mixcli.images import Images, MixedImages
+from mixcli.methods import method, option
 from mixcli.samples import Mixed, Samples
 
 if TYPE_CHECKING:
@@ -27,10 +28,17 @@ if TYPE_CHECKING:
 class Convert:
     """Write a source to another container, without mixing."""
 
-    def mix(self, a: Samples, b: Samples, phi: None, u: Tensor) -> Mixed:
+    on: str = option("points", "What the source holds.", choices=("points", "images"))
+
+    def needs(self) -> dict[str, Any]:
+        return {"data": self.on}
+
+    def mix(self, a: Samples | Images, b: Any, phi: None, u: Tensor) -> Mixed | MixedImages:
         """a itself; b is not used."""
         import torch
 
+        if self.on == "images":
+            return MixedImages(a.data, u.new_ones(len(u), 1), None, u.new_empty(len(u), 0))
         count, points = a.data.shape[:2]
         own = torch.arange(points, device=u.device).expand(count, points)
         return Mixed(

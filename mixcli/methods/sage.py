@@ -128,6 +128,7 @@ class Sage:
             weight=torch.stack([share, 1 - share], 1),
             mask=mask.float(),
             draw=torch.cat([tau, alpha[:, None], total[:, None]], 1),
+            shift=tau,
         )
 
     def mask(self, s_a: Tensor, s_b: Tensor, inside: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from .spec import FACTORY
 if TYPE_CHECKING:
     from .layout import Layout
 
-BUILT_IN = ("dgcnn", "pointnet", "pointnet_tnet", "pointnet2", "pointnet_learning3d", "dgcnn_partseg", "images")  # a file each
+BUILT_IN = ("dgcnn", "pointnet", "pointnet_tnet", "pointnet2", "pointnet_learning3d", "dgcnn_partseg", "images")
 GROUP = "mixcli.models"  # entry points of installed packages: name -> Layout, or a factory
 
 

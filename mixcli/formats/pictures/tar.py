@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mixcli.errors import MixError
-from mixcli.formats.pictures.decode import SUFFIXES
+from mixcli.formats.pictures.decode import SUFFIXES, opened
 from mixcli.formats.pictures.encoded import Encoded
 from mixcli.formats.pictures.labels import Collector, names_beside, number_or_name
 from mixcli.formats.pictures.tar_index import Member, members
@@ -54,7 +54,7 @@ class Tars(Encoded):
 
     def encoded(self, row: int) -> bytes:
         number, offset, size = self.where[row].tolist()
-        with open(self.shards[number], "rb") as file:
+        with opened(self.shards[number]) as file:
             return _bytes(file, offset, size)
 
 
