@@ -15,6 +15,7 @@ from mixcli.errors import MixError, UsageError
 from mixcli.formats.fingerprint import describe
 from mixcli.formats.pictures.decode import Fit
 from mixcli.formats.pictures.opening import open_pictures
+from mixcli.formats.pictures.part import PicturePart
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (6, 8, 8, 3), np.uint8)
@@ -70,6 +71,8 @@ def test_all_layouts_of_the_same_pictures_agree(tmp_path, layout):
     assert (np.stack(part.read(every, Fit(8, 8))) == PIXELS).all()
     assert (np.stack(part.read(every, Fit(5, 3))) == np.stack(open_pictures(path)[0].read(every, Fit(5, 3)))).all()
     assert part.sizes(every).tolist() == [[8, 8]] * 6 and part.size in (None, (8, 8))
+    assert {name for name in vars(PicturePart)["__annotations__"] if not hasattr(part, name)} == set()
+    assert all(path.is_file() for path in part.files) and not part.is_soft
     assert describe(part)["count"] == 6 and describe(part)["bytes"] > 0
 
 

@@ -162,6 +162,13 @@ def test_a_bad_picture_has_a_reason(tmp_path):
     assert part.read(np.array([0])) == ["the file is empty"] and part.sizes(np.array([0])).tolist() == [[-1, -1]]
 
 
+def test_an_archive_that_went_away_is_said(tmp_path):
+    path = tar(tmp_path / "a.tar", numbered(2))
+    part = Tars(path, [path])
+    path.unlink()
+    assert part.read(np.array([1])) == ["it cannot be opened (No such file or directory)"]
+
+
 def test_an_archive_that_is_cut_short_is_said(tmp_path):
     path = tar(tmp_path / "a.tar", numbered(3))
     whole = path.read_bytes()
