@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixcli.errors import CheckpointError
 from mixcli.models.fold import autograd_vjp
 from mixcli.saliency import NonFinite, cotangent
 
@@ -49,6 +50,8 @@ def gradient(net: nn.Module, x: Tensor, label: Tensor | None = None, norm: str =
 
 def activation(net: nn.Module, x: Tensor) -> Maps:
     """The sum over channels of |A| of the last feature maps, brought to the size of x. (B,3,H,W) f32, normalised."""
+    if not hasattr(net, "features"):
+        raise CheckpointError("a network that is a program has no last feature maps by name; use --saliency gradient")
     with torch.no_grad():
         features = net.features(x)
         logits = net.classify(features)
