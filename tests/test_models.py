@@ -134,7 +134,7 @@ def test_options_of_a_named_network(saved):
     ("spec", "words"),
     [
         ("dgnn", "did you mean dgcnn?"),
-        ("resnet", "there are dgcnn, pointnet"),
+        ("transformer", "there are dgcnn, pointnet"),
         ("dgcnn:j=4", "no option 'j'; its options and defaults: k=20"),
         ("pointnet:k=4", "and defaults: none"),
         ("dgcnn:k", "not key=value"),
@@ -193,9 +193,9 @@ def test_classifier_keys_pass(shared, name):
     checkpoint.refuse_others("m.pt", {key: tuple(shape) for key, shape in keys.items()})
 
 
-def test_image_network(tmp_path):
+def test_a_network_that_nobody_knows(tmp_path):
     torch.save({"conv1.weight": torch.zeros(8, 3, 3, 3), "fc.weight": torch.zeros(2, 8)}, tmp_path / "m.pt")
-    assert "looks like an image network (conv1.weight is (8, 3, 3, 3))" in refused(tmp_path / "m.pt")
+    assert "is none of the networks that mixcli knows" in refused(tmp_path / "m.pt")
 
 
 def test_unknown_network(tmp_path):

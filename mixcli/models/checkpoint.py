@@ -295,9 +295,3 @@ def refuse_others(path: str, have: Shapes) -> None:
                 f"{path}: is {what} ({outputs}), not a classifier; "
                 "mixcli needs a classifier or a DGCNN part-segmentation net"
             )
-    spatial = next((key for key, shape in have.items() if len(shape) == 4 and max(shape[2:]) > 1), None)
-    if spatial:
-        raise CheckpointError(
-            f"{path}: looks like an image network ({spatial} is {have[spatial]}); "
-            "pass a network that was trained on point clouds"
-        )
