@@ -17,8 +17,9 @@ from mixcli import __version__, commands
 from mixcli.commands import conclude
 from mixcli.console import Console, say, verbosity
 from mixcli.errors import MixError, UsageError
-from mixcli.methods import get, methods
-from mixcli.options import FILES, OPTIONS, VERBOSITY, add, method_option
+from mixcli.methods import get, kinds_of, methods
+from mixcli.option_kinds import check_given, name_of, options_for
+from mixcli.options import FILES, VERBOSITY, add, method_option
 
 EXIT_CODES = """\b
 Exit codes: 0 done, 1 failed, 2 usage, 3 done but samples were skipped, 4 checkpoint, 5 verify found faults,
@@ -93,7 +94,7 @@ def method_command(name: str) -> click.Command:
     cls = get(name)
 
     own = {f.name for f in fields(cls)}
-    common = [option for option in OPTIONS[cls.traits.data] if option[0][-1].removeprefix("--") not in own]
+    common = [option for option in options_for(kinds_of(cls)) if name_of(option) not in own]
 
     @add([*FILES, *map(method_option, fields(cls)), *common, *VERBOSITY])
     def command(**arguments: Any) -> None:
@@ -109,9 +110,11 @@ def _mix(cls: type, arguments: dict[str, Any]) -> None:
     own = {f.name: arguments.pop(f.name) for f in fields(cls)}
     from mixcli.job import Job
 
+    method = cls(**own)
+    check_given(_typed(arguments), method.traits.data, kinds_of(cls))
     arguments["folder"] = arguments["out"].endswith("/")
     arguments["out"] = Path(arguments["out"])
-    job = Job(cls(**own), command=shlex.join(["mixcli", *sys.argv[1:]]), **arguments)
+    job = Job(method, command=shlex.join(["mixcli", *sys.argv[1:]]), **arguments)
     console = Console(quiet)
     if dry:
         from mixcli.dryrun import describe, estimate
@@ -123,6 +126,12 @@ def _mix(cls: type, arguments: dict[str, Any]) -> None:
     with console:
         result = run(job, console.report())
     conclude(console, result)
+
+
+def _typed(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those that are not defaults."""
+    source = click.get_current_context().get_parameter_source
+    return {name: v for name, v in arguments.items() if source(name) is not click.core.ParameterSource.DEFAULT}
 
 
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"]})

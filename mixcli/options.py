@@ -128,10 +128,11 @@ def pairing_option(*names: str) -> Option:
     return ("--pairing",), {"type": click.Choice(names), "help": "Who is paired; random, or what the method is for."}
 
 
-OPTIONS = {  # of a method of these, after its own
-    "points": [*PAIRS, pairing_option(*PAIRINGS), *CLOUDS, *SOURCE, *RUNNING],
-    "images": [*PAIRS, pairing_option(*PAIRINGS, "greedy"), *IMAGES, *SOURCE, *RUNNING],
+PARTICULAR = {  # to one kind of data; where both have one of a name, `option_kinds` makes one of the two
+    "points": [pairing_option(*PAIRINGS), *CLOUDS],
+    "images": [pairing_option(*PAIRINGS, "greedy"), *IMAGES],
 }
+OPTIONS = {kind: [*PAIRS, *own, *SOURCE, *RUNNING] for kind, own in PARTICULAR.items()}  # after a method's own
 
 VERBOSITY: list[tuple[tuple[str, ...], dict[str, Any]]] = [
     (("-q", "--quiet"), flag("No progress, no notes.")),

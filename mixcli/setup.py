@@ -14,7 +14,7 @@ from mixcli.errors import CheckpointError, MixError, UsageError
 from mixcli.formats import fingerprint
 from mixcli.job import FROM_A_MODEL, Job
 from mixcli.kinds import kind
-from mixcli.methods import guided
+from mixcli.methods import guided, kinds_of
 from mixcli.plan import Plan, Window
 from mixcli.report import Report
 
@@ -26,7 +26,7 @@ class Setup:
         job = with_pairing(job)
         self.traits = traits = job.method.traits
         self.kind = kind(traits.data)
-        self.source, notes = self.kind.open_source(job)
+        self.source, notes = open_source(job, self.kind)
         job = self.kind.sized(job, self.source, report.note)
         self.model = load_model(job, self.kind) if traits.saliency in FROM_A_MODEL else None
         self.job = job = self.kind.completed(job, self.source, self.model)
@@ -125,10 +125,33 @@ class Setup:
         return sum(self.plan.pairs(window, r).fallbacks for r in range(self.job.partners))
 
 
+def open_source(job: Job, kind_: Any) -> tuple[Any, list[str]]:
+    """The source and notes on how it was read; where it holds the other kind of data, the error says so."""
+    try:
+        return kind_.open_source(job)
+    except MixError:
+        data, name = job.method.traits.data, job.method.traits.name
+        other = "images" if data == "points" else "points"
+        if not _holds(other, job):
+            raise
+    mixed = f"--on {other} mixes them" if other in kinds_of(type(job.method)) else f"{name} mixes {data}"
+    raise UsageError(f"{job.sources[0]}: holds {other}; {mixed}")
+
+
+def _holds(other: str, job: Job) -> bool:
+    try:
+        kind(other).open_source(job)
+    except MixError:
+        return False
+    return True
+
+
 def with_pairing(job: Job) -> Job:
     """The job with its pairing, and a method that takes the maps that were asked for or that the pairing needs."""
     traits = job.method.traits
     pairing = "none" if traits.parents == 1 else job.pairing or traits.pairing
+    if pairing == "greedy" and traits.data != "images":
+        raise UsageError(f"--pairing greedy: is for images, and {traits.name} mixes {traits.data}")
     wanted = job.saliency or traits.saliency or ("spectral" if pairing == "greedy" else None)
     method = job.method if wanted == traits.saliency else guided(job.method, wanted)
     return replace(job, method=method, pairing=pairing)

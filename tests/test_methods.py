@@ -8,7 +8,8 @@ import torch
 
 import mixcli
 from mixcli.errors import UsageError
-from mixcli.methods import get, method, option
+from mixcli.images import Images
+from mixcli.methods import get, kinds_of, method, option
 from mixcli.rng import uniforms
 from mixcli.samples import Samples
 
@@ -16,67 +17,106 @@ NAMES = sorted(mixcli.METHODS)
 
 
 def variants(cls):
-    """A method with default options, and with each other choice and each flag on, one at a time."""
-    yield cls()
-    for field in dataclasses.fields(cls):
-        for value in field.metadata["choices"]:
-            if value != field.default:
-                yield cls(**{field.name: value})
-        if isinstance(field.default, bool):
-            yield cls(**{field.name: not field.default})
+    """A method with default options on each kind of data, and with each other choice and flag, one at a time."""
+    for kind in kinds_of(cls):
+        fixed = {"on": kind} if len(kinds_of(cls)) > 1 else {}
+        yield cls(**fixed)
+        for field in dataclasses.fields(cls):
+            for value in field.metadata["choices"]:
+                if value != field.default and field.name != "on":
+                    yield cls(**{field.name: value}, **fixed)
+            if isinstance(field.default, bool):
+                yield cls(**{field.name: not field.default}, **fixed)
 
 
 METHODS = {
     " ".join([name, *(f"{f.name}={v}" for f in dataclasses.fields(m) if (v := getattr(m, f.name)) != f.default)]): m
     for name in NAMES
-    if get(name).traits.data == "points"
     for m in variants(get(name))
 }
-every_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
+# Methods of images whose label is not the share of pixels: one goes by saliency, one keeps the label whole.
+OTHER_LABELS = ("saliencygrafting", "cutout")
+
+
+def those(test):
+    """Methods for which something holds."""
+    found = {name: m for name, m in METHODS.items() if test(m)}
+    return pytest.mark.parametrize("method", found.values(), ids=found.keys())
+
+
+every_method = those(lambda m: True)
+of_points, of_images = (those(lambda m, kind=kind: m.traits.data == kind) for kind in ("points", "images"))
 
 
 def keeping(identity):
     """Methods that declare it, in the forms for which they do."""
-    declared = {name: m for name, m in METHODS.items() if identity in m.traits.keeps}
-    return pytest.mark.parametrize("method", declared.values(), ids=declared.keys())
+    return those(lambda m: identity in m.traits.keeps)
 
 
-def pairs(traits, batch=8, n=32, seed=1):
-    """Random parents with what the method needs and nothing else."""
+def pairs(traits, batch=8, places=None, seed=1):
+    """Random parents with what the method needs and nothing else; `places`: a number of points, or height and width."""
     rng = np.random.default_rng(seed)
+    clouds = traits.data == "points"
+    n = places or (32 if clouds else (24, 20))
 
     def samples():
-        cloud = torch.from_numpy(rng.uniform(-1, 1, (batch, n, 3)).astype(np.float32))
-        saliency = torch.from_numpy(rng.dirichlet(np.ones(n), batch).astype(np.float32))
-        return Samples(cloud, saliency if traits.saliency else None)
+        if clouds:
+            data, saliency = rng.uniform(-1, 1, (batch, n, 3)), rng.dirichlet(np.ones(n), batch)
+        else:
+            data, saliency = rng.uniform(0, 255, (batch, *n, 3)), 7 * rng.random((batch, *n)) ** 4
+        data, saliency = (torch.from_numpy(x.astype(np.float32)) for x in (data, saliency))
+        return (Samples if clouds else Images)(data, saliency if traits.saliency else None)
 
     phi = torch.from_numpy(np.stack([rng.permutation(n) for _ in range(batch)])) if traits.assignment else None
     return samples(), samples(), phi, torch.from_numpy(uniforms(0, "mix", np.arange(batch), width=traits.draws))
 
 
 def part(samples, rows):
-    return Samples(samples.data[rows], None if samples.saliency is None else samples.saliency[rows])
+    return type(samples)(samples.data[rows], None if samples.saliency is None else samples.saliency[rows])
+
+
+def with_saliency(samples, saliency):
+    return dataclasses.replace(samples, saliency=saliency)
 
 
 def check(mixed, a, b, traits):
     """What holds for any mix of any method."""
-    batch, n = a.data.shape[:2]
-    assert mixed.data.shape == (batch, n, 3) and mixed.data.dtype == torch.float32
-    assert mixed.weight.shape == (batch, 2) and mixed.weight.dtype == torch.float64
-    assert mixed.point_weight.shape == (batch, n) and mixed.point_weight.dtype == torch.float32
+    batch, places = len(a.data), a.data[0, ..., 0].numel()
+    assert mixed.data.shape == a.data.shape and mixed.data.dtype == torch.float32
+    assert mixed.weight.shape == (batch, traits.parents) and mixed.weight.dtype == torch.float64
     assert mixed.draw.shape == (batch, len(traits.draw_names)) and mixed.draw.dtype == torch.float64
-    assert mixed.index.shape == (batch, n, 2) and mixed.index.dtype == torch.int64
     for field in dataclasses.fields(mixed):
         value = getattr(mixed, field.name)
         assert value is None or value.isfinite().all(), field.name
     assert torch.allclose(mixed.weight.sum(1), torch.ones(batch, dtype=torch.float64), atol=1e-15, rtol=0)
-    assert (mixed.weight >= 0).all() and ((mixed.point_weight >= 0) & (mixed.point_weight <= 1)).all()
-    assert (mixed.weight[:, 0] - mixed.point_weight.double().mean(1)).abs().max() < 1e-6
-    check_index(mixed, a.data, b.data)
+    assert (mixed.weight >= 0).all()
+    (check_cloud if traits.data == "points" else check_picture)(mixed, a, b, traits)
     assert (mixed.query is not None) == traits.query
     if traits.query:
         assert mixed.query.shape == (batch, 2) and mixed.query.dtype == torch.int64
-        assert ((mixed.query >= 0) & (mixed.query < n)).all()
+        assert ((mixed.query >= 0) & (mixed.query < places)).all()
+
+
+def check_cloud(mixed, a, b, traits):
+    batch, n = a.data.shape[:2]
+    assert mixed.point_weight.shape == (batch, n) and mixed.point_weight.dtype == torch.float32
+    assert mixed.index.shape == (batch, n, 2) and mixed.index.dtype == torch.int64
+    assert ((mixed.point_weight >= 0) & (mixed.point_weight <= 1)).all()
+    assert (mixed.weight[:, 0] - mixed.point_weight.double().mean(1)).abs().max() < 1e-6
+    check_index(mixed, a.data, b.data)
+
+
+def check_picture(mixed, a, b, traits):
+    """No pixel outside of 0..255, which `finished` would clip; a mask of shares, and the label that follows from it."""
+    assert (mixed.data >= -1e-4).all() and (mixed.data <= 255 + 1e-4).all()
+    if mixed.mask is None:
+        return
+    assert mixed.mask.shape == a.data.shape[:3] and mixed.mask.dtype == torch.float32
+    assert ((mixed.mask >= 0) & (mixed.mask <= 1)).all()
+    only_a = mixed.mask == 1
+    assert torch.equal(mixed.data[only_a], a.data[only_a])
+    if traits.name not in OTHER_LABELS:
+        assert (mixed.weight[:, 0] - mixed.mask.double().mean((1, 2))).abs().max() < 1e-6
 
 
 def check_index(mixed, a, b):
@@ -100,14 +140,21 @@ def test_what_holds_for_every_mix(method):
     assert torch.equal(a.data, before[0]) and torch.equal(b.data, before[1]), "parents are left as they are"
 
 
-@every_method
+@of_points
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_few_points(method, n):
-    a, b, phi, u = pairs(method.traits, n=n)
+    a, b, phi, u = pairs(method.traits, places=n)
     check(method.mix(a, b, phi, u), a, b, method.traits)
 
 
-@every_method
+@of_images
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (6, 1), (2, 2), (17, 5)])
+def test_images_of_any_size(method, size):
+    a, b, phi, u = pairs(method.traits, places=size)
+    check(method.mix(a, b, phi, u), a, b, method.traits)
+
+
+@of_points
 def test_clouds_of_one_place(method):
     """All points coincide: every distance is zero."""
     a, b, phi, u = pairs(method.traits)
@@ -122,10 +169,28 @@ def test_draws_at_the_ends(method, u):
     check(method.mix(a, b, phi, torch.full_like(drawn, u)), a, b, method.traits)
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS.values() if m.traits.saliency], ids=repr)
+@those(lambda m: m.traits.saliency)
 def test_saliency_that_says_nothing(method):
     a, b, phi, u = pairs(method.traits)
-    a, b = (Samples(x.data, torch.full_like(x.saliency, 1 / 32)) for x in (a, b))
+    a, b = (with_saliency(x, torch.full_like(x.saliency, 1 / 32)) for x in (a, b))
+    check(method.mix(a, b, phi, u), a, b, method.traits)
+
+
+@those(lambda m: m.traits.saliency and m.traits.data == "images")
+@pytest.mark.parametrize("size", [(1, 1), (24, 20)])
+@pytest.mark.parametrize("blank", ["a", "b", "ab"])
+def test_maps_of_zeros(method, size, blank):
+    """Raw maps of images may be zero everywhere."""
+    a, b, phi, u = pairs(method.traits, places=size)
+    a, b = (with_saliency(x, x.saliency * (who not in blank)) for who, x in zip("ab", (a, b), strict=True))
+    check(method.mix(a, b, phi, u), a, b, method.traits)
+
+
+@those(lambda m: m.traits.saliency and m.traits.data == "images")
+@pytest.mark.parametrize("factor", [1e-30, 1e30])
+def test_the_scale_of_a_map_does_not_overflow(method, factor):
+    a, b, phi, u = pairs(method.traits)
+    a, b = (with_saliency(x, x.saliency * factor) for x in (a, b))
     check(method.mix(a, b, phi, u), a, b, method.traits)
 
 
@@ -149,22 +214,23 @@ def test_the_rest_of_the_batch_does_not_matter(method, rows):
         if value is not None and value.dtype == torch.int64:
             assert torch.equal(getattr(alone, field.name), value[rows]), field.name
         elif value is not None:
-            assert torch.allclose(getattr(alone, field.name), value[rows], atol=1e-6, rtol=0), field.name
+            close = 3e-4 if field.name == "data" and method.traits.data == "images" else 1e-6  # of 0..255
+            assert torch.allclose(getattr(alone, field.name), value[rows], atol=close, rtol=1e-6), field.name
 
 
-@every_method
+@those(lambda m: m.traits.draws)
 def test_more_mixes_differ(method):
-    """Its draws reach the mix: 8 pairs of the same two clouds, 8 mixes."""
+    """Its draws reach the mix: 8 pairs of the same two samples, 8 mixes; boxes of whole pixels may coincide."""
     a, b, phi, u = pairs(method.traits)
     a, b = (part(x, torch.zeros(8, dtype=torch.int64)) for x in (a, b))
     phi = None if phi is None else phi[:1].expand(8, -1)
     mixed = method.mix(a, b, phi, u)
-    assert len(np.unique(mixed.data.numpy().reshape(8, -1), axis=0)) >= 7
+    assert len(np.unique(mixed.data.numpy().reshape(8, -1), axis=0)) >= (7 if method.traits.data == "points" else 5)
 
 
 @keeping("self-pair")
 def test_a_self_pair_gives_itself(method):
-    """Point by point, where each point is assigned to itself."""
+    """Point by point, where each point is assigned to itself, or pixel by pixel."""
     a, _, phi, u = pairs(method.traits)
     own = None if phi is None else torch.arange(32).expand(8, 32)
     assert torch.equal(method.mix(a, a, own, u).data, a.data)
@@ -172,7 +238,7 @@ def test_a_self_pair_gives_itself(method):
 
 @keeping("lam-one")
 def test_lambda_one_gives_parent_a(method):
-    """Point by point, where all of the share is drawn for a."""
+    """Point by point, or pixel by pixel, where all of the share is drawn for a."""
     beta = next(f.name for f in dataclasses.fields(method) if f.name in ("theta", "alpha", "beta"))
     method = dataclasses.replace(method, **{beta: 1e-3})
     a, b, phi, u = pairs(method.traits)

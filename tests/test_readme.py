@@ -22,6 +22,8 @@ def folder(tmp_path_factory):
     (path / "modelnet40.h5").symlink_to(clouds / "ply_data_train0.h5")
     (path / "shape_names.txt").symlink_to(clouds / "shape_names.txt")
     (path / "dgcnn.pt").symlink_to(ROOT / "sample_data" / "dgcnn.pt")
+    (path / "photos").symlink_to(ROOT / "sample_data" / "images")
+    (path / "preact_resnet.pt").symlink_to(ROOT / "sample_data" / "preact_resnet.pt")
     return path
 
 

@@ -198,3 +198,10 @@ def test_part_labels_follow_the_recorded_assignment(golden):
     own = np.take_along_axis(soft.numpy(), golden["seg"][..., None], 2)[..., 0]
     same = golden["seg"] == golden["seg_beta_matched"]
     assert np.allclose(own, np.where(same, 1, golden["lam_point"]), atol=2e-6)
+
+
+def test_a_kernel_so_narrow_that_its_square_is_zero():
+    a, b, phi, u = pairs()
+    for published in (False, True):
+        mixed = SageMix(sigma=1e-200, as_published=published).mix(a, b, phi, u)
+        assert mixed.point_weight.isfinite().all() and mixed.data.isfinite().all()

@@ -6,6 +6,8 @@
 
 The command line, its help and the manifest are made from the dataclass. Packages add methods through the entry
 point group `mixcli.methods`, whose entries load such a class.
+
+A method of both kinds of data has an option `on`, whose choices are those kinds, and `needs` that say which it mixes.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class Traits:
     """What a method needs, and which identities it keeps."""
 
     name: str
-    data: str  # "points"
+    data: str  # "points" or "images"
     saliency: str | None  # "gradient" or none at all
     assignment: bool  # whether b comes with the optimal bijection phi
     draws: int  # uniforms that one mix needs
@@ -82,6 +84,11 @@ def _check_options(self: Any) -> None:
             raise UsageError(f"{flag} {value}: must be a finite number above {above:g}, at most {MOST:g}")
         if choices and value not in choices:
             raise UsageError(f"{flag} {value}: must be one of {', '.join(choices)}")
+
+
+def kinds_of(cls: type) -> tuple[str, ...]:
+    """Kinds of data that a method mixes, first the one that it mixes by default."""
+    return next((f.metadata["choices"] for f in fields(cls) if f.name == "on"), (cls.traits.data,))
 
 
 @cache

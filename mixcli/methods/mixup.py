@@ -1,13 +1,15 @@
 """Mixup: Beyond Empirical Risk Minimization (Zhang et al., ICLR 2018), on samples as they come.
 
-The order of a cloud's points means nothing, so on clouds it is the baseline that an assignment improves on.
+The order of a cloud's points means nothing, so on clouds it is the baseline that an assignment improves on. That of
+images is in `mixup_images`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mixcli.images import Images, MixedImages
 from mixcli.methods import method, option
 from mixcli.rng import logit_beta
 from mixcli.samples import Mixed, Samples, matched_points
@@ -24,21 +26,33 @@ if TYPE_CHECKING:
     draw_names=("lam", "logit_lam"),
     query=False,
     keeps=("self-pair", "lam-one"),
-    example="mixcli mixup --in modelnet40.h5 --out mixed.h5 -k 4",
+    example="mixcli mixup --in modelnet40.h5 --out mixed.h5 -k 4\n"
+    "  mixcli mixup --on images --in cifar10/train --out mixed/ -k 4",
 )
 @dataclass(frozen=True)
 class Mixup:
-    """Straight interpolation, point i of one cloud with point i of the other (Zhang et al., ICLR 2018)."""
+    """Straight interpolation, point by point or pixel by pixel (Zhang et al., ICLR 2018)."""
 
     alpha: float = option(1.0, "Beta(alpha, alpha) of parent A's share lambda.", above=0)
-    on: str = option("points", "What is mixed.", choices=("points",))
+    on: str = option("points", "What is mixed.", choices=("points", "images"))
 
-    def mix(self, a: Samples, b: Samples, phi: None, u: Tensor) -> Mixed:
-        """One mix of each pair, with its own λ. a, b: (B,N,3) f32; no phi; u (B,1) f64 uniforms for λ."""
+    def needs(self) -> dict[str, Any]:
+        return {"data": self.on}
+
+    def mix(self, a: Samples | Images, b: Samples | Images, phi: None, u: Tensor) -> Mixed | MixedImages:
+        """One mix of each pair, with its own λ.
+
+        a, b: (B,N,3) f32, or (B,H,W,3) f32, 0..255; no phi; u (B,1) f64 uniforms for λ.
+        """
         import torch
 
+        logit = u.new_tensor(logit_beta(u[:, 0].cpu().numpy(), self.alpha))
+        if self.on == "images":
+            from mixcli.methods.mixup_images import blended
+
+            return blended(a.data, b.data, logit)
         own = torch.arange(a.data.shape[1], device=u.device).expand(a.data.shape[:2])
-        return interpolated(a.data, b.data, own, u.new_tensor(logit_beta(u[:, 0].cpu().numpy(), self.alpha)))
+        return interpolated(a.data, b.data, own, logit)
 
 
 def interpolated(a: Tensor, matched: Tensor, phi: Tensor, logit: Tensor) -> Mixed:

@@ -1,10 +1,15 @@
-"""SageMix: Saliency-Guided Mixup for Point Clouds (Lee et al., NeurIPS 2022), section 3 and Algorithm 1."""
+"""SageMix: Saliency-Guided Mixup for Point Clouds (Lee et al., NeurIPS 2022), section 3 and Algorithm 1.
+
+What is particular to images is in `sagemix_images`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mixcli.images import Images, MixedImages
 from mixcli.methods import method, option
 from mixcli.rng import categorical, logit_beta
 from mixcli.samples import Mixed, Samples, matched_points
@@ -23,13 +28,14 @@ FLOOR = 1e-16  # what the published code adds to both weights before it normalis
     draw_names=("pi", "logit_pi"),
     query=True,
     keeps=("self-pair", "lam-one"),
-    example="mixcli sagemix --in modelnet40.h5 --ckpt dgcnn.pt --out mixed.h5 -k 4",
+    example="mixcli sagemix --in modelnet40.h5 --ckpt dgcnn.pt --out mixed.h5 -k 4\n"
+    "  mixcli sagemix --on images --in cifar10/train --ckpt resnet18.pt --out mixed/ -k 4",
 )
 @dataclass(frozen=True)
 class SageMix:
-    """Saliency-guided mixing of two clouds around one query point in each (Lee et al., NeurIPS 2022)."""
+    """Saliency-guided mixing of two clouds or images around one query point in each (Lee et al., NeurIPS 2022)."""
 
-    sigma: float = option(0.3, "Bandwidth of the RBF kernel, in the units of the cloud.", above=0)
+    sigma: float = option(0.3, "Bandwidth of the RBF kernel, in the units of the cloud; an image is 2 long.", above=0)
     theta: float = option(0.2, "Beta(theta, theta) of the prior factor pi.", above=0)
     query: str = option(
         "sagemix",
@@ -37,56 +43,69 @@ class SageMix:
         choices=("sagemix", "saliency", "uniform", "max"),
     )
     as_published: bool = option(False, "Add the published code's floor of 1e-16 to both weights of Eq. 9.")
+    on: str = option(
+        "points",
+        "What is mixed. On images, pixel by pixel, it is a reconstruction: neither code nor settings are public.",
+        choices=("points", "images"),
+    )
 
     def needs(self) -> dict[str, Any]:
-        return {"keeps": ("self-pair",)} if self.as_published else {}  # its floor keeps λ_i below 1
+        found: dict[str, Any] = {"keeps": ("self-pair",)} if self.as_published else {}  # its floor keeps λ_i below 1
+        return found | ({"data": "images", "assignment": False} if self.on == "images" else {})
 
-    def mix(self, a: Samples, b: Samples, phi: Tensor, u: Tensor) -> Mixed:
+    def mix(self, a: Samples | Images, b: Samples | Images, phi: Tensor | None, u: Tensor) -> Mixed | MixedImages:
         """One mix of each pair, with its own π, q_α and q_β.
 
         a, b: (B,N,3) f32 with saliency (B,N); phi (B,N) i64, the point of b that each point of a is assigned to;
-        u (B,3) f64 uniforms for π, q_α and q_β. b is in its own order, so q_β does not depend on the assignment.
+        or (B,H,W,3) f32, 0..255, with raw saliency (B,H,W), and no phi; u (B,3) f64 uniforms for π, q_α and q_β.
+        b is in its own order, so q_β does not depend on the assignment.
         """
         logit = u.new_tensor(logit_beta(u[:, 0].cpu().numpy(), self.theta))
+        if self.on == "images":
+            from mixcli.methods import sagemix_images
+
+            queries = sagemix_images.queries(self, a, b, u[:, 1], u[:, 2])
+            return sagemix_images.mix_at(self, a.data, b.data, logit, *queries)
         query_a, query_b = self.queries(a, b, u[:, 1], u[:, 2])
         return self.mix_at(a.data, b.data, phi, logit, query_a, query_b)
 
     def queries(self, a: Samples, b: Samples, u_a: Tensor, u_b: Tensor) -> tuple[Tensor, Tensor]:
-        """Query points, as indices into each parent: Eq. 4 and 5. (B,) f64 uniforms -> two (B,) i64.
+        """Query points, as indices into each parent: Eq. 4 and 5. (B,) f64 uniforms -> two (B,) i64."""
 
-        Where Eq. 5 is zero everywhere (all of b's saliency is on q_α itself), b's saliency alone decides.
+        def distance(query: Tensor) -> Tensor:
+            return _distance(b.data, _points(a.data, query))
+
+        return self.drawn(a.saliency, b.saliency, distance, u_a, u_b)
+
+    def drawn(
+        self, s_a: Tensor, s_b: Tensor, distance: Callable[[Tensor], Tensor], u_a: Tensor, u_b: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Eq. 4 and 5 for saliency (B,N) of each parent, of any sum; `distance` is that of all places of b from one
+        of a, (B,) i64 -> (B,N) f64.
+
+        Where Eq. 5 is zero everywhere (all of b's saliency is on q_α itself), b's saliency alone decides; where that
+        is zero everywhere too, all places are alike.
         """
         if self.query == "max":
-            return a.saliency.argmax(1), b.saliency.argmax(1)
-        s_a, s_b = a.saliency.double(), b.saliency.double()
+            return s_a.argmax(1), s_b.argmax(1)
+        s_a, s_b = (s.double().where(s.sum(1, keepdim=True) > 0, 1.0) for s in (s_a, s_b))
         if self.query == "uniform":
             s_a, s_b = s_a.new_ones(s_a.shape), s_b.new_ones(s_b.shape)
         query_a = categorical(u_a, s_a)  # Eq. 4
         if self.query == "sagemix":
-            far = _distance(b.data, _points(a.data, query_a)) * s_b  # Eq. 5
+            far = distance(query_a) * s_b  # Eq. 5
             s_b = far.where(far.sum(1, keepdim=True) > 0, s_b)
         return query_a, categorical(u_b, s_b)
 
     def mix_at(
         self, a: Tensor, b: Tensor, phi: Tensor, logit: Tensor, query_a: Tensor, query_b: Tensor
     ) -> Mixed:
-        """Eq. 6 to 9 for given π (as its logit, (B,) f64) and query points (B,) i64 into each parent.
-
-        λ_i in float64: it is a sigmoid of a difference that grows as 1/σ².
-        """
+        """Eq. 6 to 9 for given π (as its logit, (B,) f64) and query points (B,) i64 into each parent."""
         import torch
 
         matched = b.gather(1, phi[:, :, None].expand(-1, -1, 3))
-        d_a = _distance(a, _points(a, query_a))
-        d_b = _distance(matched, _points(b, query_b))
-        if self.as_published:
-            pi = logit.sigmoid()[:, None]
-            w_a = pi * (-0.5 * (d_a / self.sigma) ** 2).exp() + FLOOR
-            w_b = (-logit).sigmoid()[:, None] * (-0.5 * (d_b / self.sigma) ** 2).exp() + FLOOR
-            lam = w_a / (w_a + w_b)
-        else:
-            # Eq. 9 with Eq. 6 in it, both sides divided by (1 - π) w_β: nothing underflows.
-            lam = ((d_b**2 - d_a**2) / (2 * self.sigma**2) + logit[:, None]).sigmoid()
+        far_a, far_b = _distance(a, _points(a, query_a)) ** 2, _distance(matched, _points(b, query_b)) ** 2
+        lam = self.shares(far_a, far_b, logit[:, None])
         share = lam.mean(1)  # Eq. 8
         return Mixed(
             data=matched.lerp(a, lam.float()[:, :, None]),  # Eq. 8
@@ -96,6 +115,21 @@ class SageMix:
             index=matched_points(phi),
             query=torch.stack([query_a, query_b], 1),
         )
+
+    def shares(self, far_a: Tensor, far_b: Tensor, logit: Tensor) -> Tensor:
+        """λ_i of Eq. 9, with Eq. 6 in it, from squared distances to the two queries (B,...) and π as its logit.
+
+        All in float64: it is a sigmoid of a difference that grows as 1/σ².
+        """
+        if self.as_published:
+            w_a = logit.sigmoid() * self.kernel(far_a) + FLOOR
+            return w_a / (w_a + (-logit).sigmoid() * self.kernel(far_b) + FLOOR)
+        # Both sides divided by (1 - π) w_β: nothing underflows.
+        return ((far_b - far_a) / self.sigma / self.sigma / 2 + logit).sigmoid()
+
+    def kernel(self, far: Tensor) -> Tensor:
+        """Eq. 6, from squared distances."""
+        return (-far / self.sigma / self.sigma / 2).exp()
 
 
 def _points(cloud: Tensor, index: Tensor) -> Tensor:
