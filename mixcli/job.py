@@ -51,10 +51,22 @@ class Job:
     point_weight: bool = True
     keep: tuple[str, ...] = ()
     folder: bool = False  # whether `out` is a folder whatever its suffix
+    format: str | None = None  # "webdataset": a folder of tars
+    png_level: int | None = None  # 0 to 9; None: 1
     on_error: str = "raise"
     resume: bool = False
     overwrite: bool = False
     command: str | None = None  # as typed, for the record
+
+    @property
+    def container(self) -> str:
+        """What `out` will be: "h5", "npz", "folder" or "tar"."""
+        kind = container_of(self.out, self.folder)
+        if self.format != "webdataset":
+            return kind
+        if kind != "folder":
+            raise UsageError(f"--out {self.out}: --format webdataset writes a folder of tars; name a folder")
+        return "tar"
 
     @property
     def reading(self) -> Reading:

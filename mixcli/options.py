@@ -104,6 +104,8 @@ IMAGES: list[Option] = [
         "imagenet (default), half, none, or means/deviations as in 0.5,0.5,0.5/0.2,0.2,0.2."}),
     (("--saliency",), {"type": click.Choice(["gradient", "activation", "spectral", "static"]),
         "help": "Which maps the method, or --pairing greedy, looks at; by default the method's own."}),
+    (("--format",), {"type": click.Choice(["webdataset"]), "help": "Of a folder: one tar a window instead of files."}),
+    (("--png-level",), {"type": click.IntRange(0, 9), "help": "Compression of .png; 1 by default, which is fast."}),
     (("--norm",), chosen("l2", "l1", "rms", default="l2", help="Of a pixel's gradient over the channels.")),
     (("--keep",), {"multiple": True, "type": click.Choice(["mask"]), "help": "Write each pixel's share of A too."}),
 ]  # fmt: skip

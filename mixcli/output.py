@@ -24,9 +24,9 @@ BLOCK = 1024  # rows digested at a time
 class Output:
     """`OUT.part` and its journal."""
 
-    def __init__(self, out: Path, kind: str, fields: tuple[Field, ...], plan: Plan):
+    def __init__(self, out: Path, kind: str, fields: tuple[Field, ...], plan: Plan, png_level: int | None = None):
         self.out, self.fields, self.plan = out, fields, plan
-        self.sink = open_sink(out, fields, plan.rows, kind)
+        self.sink = open_sink(out, fields, plan.rows, kind, png_level)
         self.journal_path = journal_of(self.sink.part)
         self.journal: Journal | None = None
         self.owned = False  # whether the part is this run's

@@ -15,7 +15,6 @@ import numpy as np
 from mixcli.engine import Engine, Work
 from mixcli.errors import BadSample
 from mixcli.fields import Digest
-from mixcli.formats.container import container_of
 from mixcli.job import Job, check_out
 from mixcli.manifest import accuracy, assemble, skipped
 from mixcli.output import Output, runs
@@ -57,7 +56,7 @@ def run(job: Job, report: Report) -> Result:
     job = setup.job
     check_out(job.out, job.folder, setup.source.paths)
     setup.plan.check()
-    output = Output(job.out, container_of(job.out, job.folder), setup.fields, setup.plan)
+    output = Output(job.out, job.container, setup.fields, setup.plan, job.png_level)
     if manifest := output.finished(setup.recipe, job.resume, job.overwrite):
         report.note(f"{job.out} is finished already")
         return Result(job.out, manifest["rows"], manifest)

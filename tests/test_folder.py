@@ -160,7 +160,7 @@ def test_part_labels_that_ply_cannot_hold(tmp_path):
     "fields",
     [
         (),
-        (Field("data", (8, 8, 3), "|u1"),),
+        (Field("data", (8, 8, 4), "|u1"),),
         (FIELDS[0], Field("words", (N,), "<u8")),
         (FIELDS[0], Field("m", (2, 2), "<f4")),
     ],

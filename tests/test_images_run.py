@@ -153,3 +153,35 @@ def test_convert_and_mix_again(gallery):
     assert mixcli.verify(again.path, replay=4)["faults"] == []
     data = mixcli.open_dataset(again.path)
     assert data[0][0].shape == (20, 20, 3) and data[0][0].dtype == torch.uint8
+
+
+class Stop(BaseException):
+    """Stands for a Ctrl-C."""
+
+
+@pytest.mark.parametrize("form", [None, "webdataset"])
+def test_an_interrupted_folder_goes_on(gallery, monkeypatch, form):
+    from mixcli.output import Output
+
+    arguments = {"partners": 2, "include_originals": True, "keep": ("mask",)}
+    whole = gallery.mix("guidedmixup", "whole.h5", **arguments)
+    finish = Output.finish_window
+
+    def finish_one(self, record):
+        finish(self, record)
+        raise Stop
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(Output, "finish_window", finish_one)
+        gallery.mix("guidedmixup", "mixed", format=form, **arguments)
+    result = gallery.mix("guidedmixup", "mixed", format=form, resume=True, **arguments)
+    assert result.manifest["resumed_windows"] == 1
+    assert rows_of(result.path) == rows_of(whole.path)
+    assert result.manifest["windows"] == whole.manifest["windows"], "digests are of the pixels, not of the files"
+    assert mixcli.verify(result.path, replay=4)["faults"] == []
+    assert sorted(p.name for p in gallery.folder.glob("mixed*")) == ["mixed"]
+
+
+def test_tars_only_in_a_folder(gallery):
+    with pytest.raises(UsageError, match="writes a folder of tars; name a folder"):
+        gallery.mix("cutmix", "mixed.h5", format="webdataset")

@@ -370,5 +370,5 @@ def test_a_journal_of_another_kind(tiny, monkeypatch):
     part = interrupted(tiny, monkeypatch) if not (tiny.folder / "mixed.h5").unlink() else part
     lines = journal.read_text().splitlines()
     journal.write_text("\n".join([json.dumps({**json.loads(lines[0]), "layout": {"data": "x"}}), *lines[1:]]) + "\n")
-    with pytest.raises(MixError, match="belongs to a run that wrote .*; --overwrite starts again"):
+    with pytest.raises(MixError, match=r"belongs to a run that wrote .*; --overwrite starts again"):
         tiny.mix("mixed.h5", resume=True)

@@ -89,27 +89,42 @@ def container_of(out: Path, folder: bool = False) -> str:
     if kind is None:
         raise UsageError(
             f"{out}: {out.suffix} is no container of mixed datasets; name a .h5 or .npz file, or a folder for .ply "
-            "files (a name that ends in '/')"
+            "or .png files (a name that ends in '/')"
         )
     return kind
 
 
-def open_sink(out: Path, fields: tuple[Field, ...], rows: int, kind: str) -> Sink:
-    """The writer of a new dataset. Nothing is touched before `create` or `reopen`."""
+def open_sink(out: Path, fields: tuple[Field, ...], rows: int, kind: str, png_level: int | None = None) -> Sink:
+    """The writer of a new dataset. Nothing is touched before `create` or `reopen`.
+
+    kind: what `container_of` says, or "tar". png_level: see PictureRows; UsageError where no .png is written.
+    """
+    if kind == "tar":
+        from mixcli.formats.tar_sink import TarSink
+
+        return TarSink(out, fields, rows, png_level)
+    if kind == "folder":
+        from mixcli.formats.folder_sink import FolderSink
+
+        return FolderSink(out, fields, rows, png_level)
+    if png_level is not None:
+        raise UsageError(f"{out}: a level of .png is for images in a folder; leave it out or name a folder")
     if kind == "h5":
         from mixcli.formats.h5 import H5Sink as sink
-    elif kind == "npz":
-        from mixcli.formats.npz import NpzSink as sink
     else:
-        from mixcli.formats.folder_sink import FolderSink as sink
+        from mixcli.formats.npz import NpzSink as sink
     return sink(out, fields, rows)
 
 
 def open_mixed(path: Path) -> Mixed:
     """A finished dataset, its container found from what is there; MixError where it is none."""
     if path.is_dir():
-        from mixcli.formats.folder import MixedFolder
+        from mixcli.formats.folder import MixedFolder, is_of_tars
 
+        if is_of_tars(path):
+            from mixcli.formats.tars import MixedTars
+
+            return MixedTars(path)
         return MixedFolder(path)
     if not path.is_file():
         raise MixError(f"{path}: no such file or folder")
@@ -120,7 +135,7 @@ def open_mixed(path: Path) -> Mixed:
 
         return MixedNpz(path)
     if head != b"\x89HDF" and SUFFIXES.get(path.suffix.lower()) != "h5":
-        raise MixError(f"{path}: is no mixed dataset; mixcli reads the .h5, .npz and folders of .ply that it wrote")
+        raise MixError(f"{path}: is no mixed dataset; mixcli reads the .h5, .npz and folders that it wrote")
     from mixcli.formats.h5 import MixedH5
 
     return MixedH5(path)

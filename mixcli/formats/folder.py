@@ -1,8 +1,9 @@
-"""A folder of `.ply`, one a row, with `metadata.jsonl` and `manifest.json`: how it looks, and its reader.
+"""A folder of `.ply` or `.png`, one a row, with `metadata.jsonl` and `manifest.json`: how it looks, and its reader.
 
-    mixed/00000/000000.ply    a sub-folder a window
-    mixed/metadata.jsonl      a line a row, in the order of the rows: the image-folder convention of Hugging Face
-    mixed/manifest.json       what made it, with the class names
+    mixed/00000/000000.ply         a sub-folder a window; of images 000000.png
+    mixed/00000/000000.mask.png    beside it, with --keep mask
+    mixed/metadata.jsonl           a line a row, in the order of the rows: the image-folder convention of Hugging Face
+    mixed/manifest.json            what made it, with the class names
 
 A folder is untrusted: no link is followed, no name leads out of it, no file is read that is not of the right size.
 """
@@ -24,10 +25,12 @@ from mixcli.fields import Field
 from mixcli.formats.container import unpack
 from mixcli.formats.metadata import LineIndex, check_fields, decode, longest
 from mixcli.formats.place import open_plain
-from mixcli.formats.ply_rows import PlyRows
+from mixcli.formats.row_codec import codec_of
+from mixcli.formats.threads import in_threads
 
 METADATA, MANIFEST = "metadata.jsonl", "manifest.json"
-WINDOW, ROW = re.compile(r"[0-9]{5,9}(\.tmp)?"), re.compile(r"[0-9]{6,12}\.ply")
+WINDOW, ROW = re.compile(r"[0-9]{5,9}(\.tmp)?"), re.compile(r"[0-9]{6,12}(\.ply|(\.mask)?\.png)")
+TAR = re.compile(r"[0-9]{5,9}\.tar(\.tmp)?")
 BESIDE = ("README.md", ".gitattributes")  # what a dataset gets where it is published
 TYPE = re.compile(r"[<|][iu]1|<[iu][248]|<f[248]")
 CHUNK = 16 << 20  # bytes decoded at a time
@@ -46,14 +49,12 @@ class Column(NamedTuple):
 class MixedFolder:
     """A finished dataset, read by rows."""
 
-    kind = "folder of .ply"
-
     def __init__(self, path: Path):
         self.path = path
         self.described, self.class_names = self._manifest()
         self.fields = _fields(self.described, path / MANIFEST)
-        self.ply = PlyRows(self.fields, path)
-        check_fields(self.ply.others, path)
+        self.codec = codec_of(self.fields, path)
+        check_fields(self.codec.others, path)
         self.kept: dict[str, tuple[bytes, Any]] = {}
 
     def _manifest(self) -> tuple[dict[str, Any], tuple[str, ...] | None]:
@@ -63,10 +64,14 @@ class MixedFolder:
         with open(descriptor, "rb") as file:
             return unpack(self.path, file.read())
 
+    @property
+    def kind(self) -> str:
+        return f"folder of {self.codec.naming.suffix}"
+
     @cached_property
     def index(self) -> LineIndex:
         """Of the lines, which are the rows."""
-        return LineIndex(self.path / METADATA, longest(self.ply.others))
+        return LineIndex(self.path / METADATA, longest(self.codec.others))
 
     @property
     def names(self) -> list[str]:
@@ -95,46 +100,51 @@ class MixedFolder:
         f, rows = self._field(name), np.asarray(rows, np.int64)
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self.index):
             raise IndexError(f"{self.path} has rows 0 to {len(self.index) - 1}")
-        of_points = f in self.ply.points
-        if len(rows) * (self.ply.bytes if of_points else self.line_memory) <= CACHED:
-            return self._unpacked(rows, f) if of_points else self._kept(self._table, rows)[1][name].copy()
-        if not of_points:
+        in_files = f in self.codec.in_files
+        if len(rows) * (self.codec.bytes if in_files else self.line_memory) <= CACHED:
+            return self._unpacked(rows, f) if in_files else self._kept("lines", self._table, rows)[1][name].copy()
+        if not in_files:
             return self._decoded((f,), rows)[1][name]
-        parts = [self.ply.unpack(self._records(chunk), name) for chunk in _chunks(rows, self.ply.bytes)]
+        parts = [self.codec.unpack(self._records(chunk, name), name) for chunk in _chunks(rows, self.codec.bytes)]
         return np.concatenate(parts)
 
     def _unpacked(self, rows: np.ndarray, f: Field) -> np.ndarray:
-        return self.ply.unpack(self._kept(self._records, rows), f.name)
+        what = "files" if self.codec.together else f.name
+        return self.codec.unpack(self._kept(what, lambda rows: self._records(rows, f.name), rows), f.name)
 
-    def _kept(self, make: Callable[[np.ndarray], Any], rows: np.ndarray) -> Any:
+    def _kept(self, what: str, make: Callable[[np.ndarray], Any], rows: np.ndarray) -> Any:
         """What was made last, if it is asked for again."""
-        key, name = rows.tobytes(), make.__name__
-        if self.kept.get(name, (None,))[0] != key:
-            self.kept[name] = (key, make(rows))
-        return self.kept[name][1]
+        key = rows.tobytes()
+        if self.kept.get(what, (None,))[0] != key:
+            self.kept[what] = (key, make(rows))
+        return self.kept[what][1]
 
-    def _records(self, rows: np.ndarray) -> np.ndarray:
+    def _records(self, rows: np.ndarray, name: str) -> Any:
         small = len(rows) * self.line_memory <= CACHED
-        names = (self._kept(self._table, rows) if small else self._decoded((), rows))[0]
-        return self.ply.read(self.path, names, rows)
+        names = (self._kept("lines", self._table, rows) if small else self._decoded((), rows))[0]
+        return self.codec.read(self.path, names, rows, name)
 
     def _table(self, rows: np.ndarray) -> tuple[list[str], dict[str, np.ndarray]]:
-        return self._decoded(self.ply.others, rows)
+        return self._decoded(self.codec.others, rows)
 
     @cached_property
     def line_memory(self) -> int:
         """Bytes that a decoded line takes."""
-        return 100 + sum(f.row_bytes for f in self.ply.others)
+        return 100 + sum(f.row_bytes for f in self.codec.others)
 
     def _decoded(self, fields: tuple[Field, ...], rows: np.ndarray) -> tuple[list[str], dict[str, np.ndarray]]:
         """File names and fields of rows."""
         names, parts = [], {f.name: [np.empty((0, *f.shape), f.dtype)] for f in fields}
         for chunk in _chunks(rows, 10 * self.index.longest + self.line_memory):
-            more, arrays = decode(fields, self.index.lines(chunk), chunk, lambda i, c=chunk: self._address(int(c[i])))
+            more, arrays = self._decoded_chunk(fields, chunk)
             names += more
             for name, array in arrays.items():
                 parts[name].append(array)
         return names, {name: np.concatenate(found) for name, found in parts.items()}
+
+    def _decoded_chunk(self, fields: tuple[Field, ...], rows: np.ndarray) -> tuple[list[str], dict[str, np.ndarray]]:
+        lines = self.index.lines(rows)
+        return decode(fields, lines, rows, lambda i: self._address(int(rows[i])), self.codec.naming)
 
     def _address(self, row: int) -> str:
         return f"{self.path / METADATA}, line {row + 1}"
@@ -147,18 +157,19 @@ class MixedFolder:
         """Lines that are no rows; files that are named but missing, linked or changed; files that no line names."""
         named: list[str] = []
         try:
-            rows = np.arange(len(self.index))
-            for chunk in _chunks(rows, 10 * self.index.longest + self.line_memory):
-                named += self._decoded(self.ply.others, chunk)[0]
+            for chunk in _chunks(np.arange(len(self.index)), 10 * self.index.longest + self.line_memory):
+                named += self._decoded(self.codec.others, chunk)[0]
         except MixError as e:
             yield self._short(e)
             return
-        yield from _first_few((self._fault(name, row) for row, name in enumerate(named)), "files of rows are damaged")
-        yield from _first_few(self._strays(set(named)), "entries of the folder belong to no row")
+        yield from _first_few(in_threads(self._fault, list(enumerate(named))), "files of rows are damaged")
+        files = {file for name in named for file in self.codec.naming.files(name)}
+        yield from _first_few(self._strays(files), "entries of the folder belong to no row")
 
-    def _fault(self, name: str, row: int) -> str | None:
+    def _fault(self, numbered: tuple[int, str]) -> str | None:
+        row, name = numbered
         try:
-            self.ply.read(self.path, [name], np.array([row]))
+            self.codec.read(self.path, [name], np.array([row]))
         except MixError as e:
             return self._short(e)
         return None
@@ -217,6 +228,13 @@ def _first_few(found: Iterable[str | None], what: str) -> Iterator[str]:
         yield f"{len(faults) - SHOWN:,} more {what}"
 
 
+def is_of_tars(folder: Path) -> bool:
+    """Whether the rows lie in archives, and not in files of their own."""
+    if os.path.lexists(folder / METADATA):
+        return False
+    return os.path.lexists(folder / MANIFEST) and not any(entry.is_dir() for entry in os.scandir(folder))
+
+
 def foreign(folder: Path) -> str | None:
     """An entry that a dataset, finished or not, does not have; None if there is none."""
     for entry in os.scandir(folder):
@@ -224,6 +242,10 @@ def foreign(folder: Path) -> str | None:
             for inner in os.scandir(entry.path):
                 if not (inner.is_file(follow_symlinks=False) and ROW.fullmatch(inner.name)):
                     return f"{entry.name}/{inner.name}"
-        elif not (entry.is_file(follow_symlinks=False) and entry.name in (METADATA, MANIFEST)):
+        elif not (entry.is_file(follow_symlinks=False) and _is_own(entry.name)):
             return entry.name
     return None
+
+
+def _is_own(name: str) -> bool:
+    return name in (METADATA, MANIFEST) or TAR.fullmatch(name) is not None

@@ -1,4 +1,4 @@
-"""Writing a folder of `.ply`.
+"""Writing a folder of `.ply` or `.png`.
 
 It is made in `OUT.part/`: a window's files under a temporary name of its folder, its lines in `OUT.part.pieces/`, both
 renamed when the window is complete. The pieces are joined at the end and outlast the last rename, so that every step of
@@ -21,26 +21,31 @@ from mixcli.formats.container import clear, pack, put_in_place, settle
 from mixcli.formats.folder import MANIFEST, METADATA
 from mixcli.formats.metadata import HEAD, LineIndex, check_fields, decode, encode, file_name, line_bytes, longest
 from mixcli.formats.place import no_room, part_of, remove
-from mixcli.formats.ply_rows import PlyRows
+from mixcli.formats.row_codec import Codec, codec_of
 from mixcli.formats.rowfile import check_rows, known_layout, write_all
 
 PIECE = re.compile(r"[0-9]{5,9}\.jsonl(\.tmp)?")
 BLOCK = 256  # rows packed at a time: they stay in the processor's cache
+PACKED = 1 << 26  # bytes of rows packed at a time
 COPIED = 1 << 22  # bytes of lines copied at a time
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 class FolderSink:
-    """Rows of `OUT.part/`, a file each; `seal` makes it `OUT/`."""
+    """Rows of `OUT.part/`, one file or more each; `seal` makes it `OUT/`.
+
+    png_level: see PictureRows; UsageError where the rows are no images.
+    """
 
     container = "folder"
 
-    def __init__(self, out: Path, fields: tuple[Field, ...], rows: int):
+    def __init__(self, out: Path, fields: tuple[Field, ...], rows: int, png_level: int | None = None):
         self.out, self.fields, self.rows = out, fields, rows
         self.part = part_of(out)
         self.pieces = self.part.with_name(self.part.name + ".pieces")
-        self.ply = PlyRows(fields, out)
-        check_fields(self.ply.others, out)
+        self.codec = codec_of(fields, out, png_level)
+        check_fields(self.codec.others, out)
+        self.block = max(1, min(BLOCK, PACKED // self.codec.bytes))
         self.digits = max(6, len(str(rows - 1)))
         self.layout: dict[str, Any] = {"container": self.container, "digits": self.digits}
         self.window: int | None = None
@@ -49,7 +54,8 @@ class FolderSink:
 
     @property
     def bytes(self) -> int:
-        return self.rows * (self.ply.bytes + line_bytes(self.ply.others))
+        """Expected."""
+        return self.rows * (self.codec.expected + line_bytes(self.codec.others))
 
     def create(self) -> None:
         """Make the folder. Its space cannot be reserved, but what cannot fit is refused."""
@@ -60,13 +66,14 @@ class FolderSink:
 
     def _check_room(self) -> None:
         disk = os.statvfs(self.out.parent)
-        lines = 2 * self.rows * line_bytes(self.ply.others)  # the pieces stay until the end
-        need = self.rows * -(-self.ply.bytes // disk.f_frsize) * disk.f_frsize + lines
+        lines = 2 * self.rows * line_bytes(self.codec.others)  # the pieces stay until the end
+        need = self.rows * -(-self.codec.least // disk.f_frsize) * disk.f_frsize + lines
         if need > disk.f_bavail * disk.f_frsize:
             raise no_room(None, self.out, need)
-        if disk.f_files and disk.f_favail < self.rows:
+        files = self.rows * (1 + len(self.codec.naming.beside))
+        if disk.f_files and disk.f_favail < files:
             raise MixError(
-                f"{self.out}: needs {self.rows:,} files and its disk has room for {disk.f_favail:,} more; nothing was "
+                f"{self.out}: needs {files:,} files and its disk has room for {disk.f_favail:,} more; nothing was "
                 "written, write .h5 or .npz"
             )
 
@@ -86,8 +93,8 @@ class FolderSink:
         if window != self.window:
             self._begin(window)
         count = len(arrays["data"])
-        for start in range(0, count, BLOCK):
-            self._write(window, first + start, {name: a[start : start + BLOCK] for name, a in arrays.items()})
+        for start in range(0, count, self.block):
+            self._write(window, first + start, {name: a[start : start + self.block] for name, a in arrays.items()})
 
     def _begin(self, window: int) -> None:
         self.close()
@@ -98,12 +105,14 @@ class FolderSink:
         self.window = window
 
     def _write(self, window: int, first: int, arrays: dict[str, np.ndarray]) -> None:
-        names = [file_name(window, first + i, self.digits) for i in range(len(arrays["data"]))]
-        lines, raw = encode(self.ply.others, names, arrays), self.ply.pack(first, arrays)
+        naming, count = self.codec.naming, len(arrays["data"])
+        names = [file_name(window, first + i, self.digits, naming.suffix) for i in range(count)]
+        lines, raw = encode(self.codec.others, names, arrays, naming), self.codec.pack(first, arrays)
         prefix = f"{self._folder(window, '.tmp')}{os.sep}"
         try:
-            for name, row in zip(names, raw, strict=True):
-                _write_file(prefix + name[name.index("/") + 1 :], row.data)
+            for name, files in zip(names, raw, strict=True):
+                for path, data in zip(naming.files(name), files, strict=True):
+                    _write_file(prefix + path[path.index("/") + 1 :], data)
             _write_on(self.lines, memoryview(b"".join(lines)))
         except OSError as e:
             why = f"cannot be written ({e.strerror}); make room, then --resume goes on with the finished windows"
@@ -121,11 +130,11 @@ class FolderSink:
         """Consecutive rows of a finished window as written; MixError where one is missing or damaged."""
         if self.piece is None or self.piece.path != self._piece(window):
             self._forget()
-            self.piece = Piece(self._piece(window), window, self.digits, longest(self.ply.others))
+            self.piece = Piece(self._piece(window), window, self.digits, self.codec)
         rows = np.arange(first, first + count)
-        names, arrays = self.piece.decode(self.ply.others, rows)
-        records = self.ply.read(self.part, names, rows)
-        return arrays | {f.name: self.ply.unpack(records, f.name) for f in self.ply.points}
+        names, arrays = self.piece.decode(rows)
+        records = self.codec.read(self.part, names, rows)
+        return arrays | {f.name: self.codec.unpack(records, f.name) for f in self.codec.in_files}
 
     def seal(self, manifest: dict[str, Any], class_names: tuple[str, ...] | None) -> None:
         """Join the pieces, write the manifest, put everything on the disk at once, rename."""
@@ -155,7 +164,7 @@ class FolderSink:
     def _finished(self) -> Iterator[Piece]:
         """Every window's piece, one open at a time."""
         for path in sorted(self.pieces.glob("*.jsonl"), key=lambda p: int(p.stem)):
-            piece = Piece(path, int(path.stem), self.digits, longest(self.ply.others))
+            piece = Piece(path, int(path.stem), self.digits, self.codec)
             yield piece
             piece.close()
 
@@ -189,10 +198,10 @@ class FolderSink:
         return self.pieces / f"{window:05d}.jsonl{suffix}"
 
 
-def _write_file(path: str, data: memoryview) -> None:
+def _write_file(path: str, data: memoryview | bytes) -> None:
     descriptor = os.open(path, NEW, 0o666)
     try:
-        _write_on(descriptor, data)
+        _write_on(descriptor, memoryview(data))
     finally:
         os.close(descriptor)
 
@@ -205,9 +214,9 @@ def _write_on(descriptor: int, data: memoryview) -> None:
 class Piece:
     """A finished window's lines, ascending by row."""
 
-    def __init__(self, path: Path, window: int, digits: int, most: int):
-        self.path, self.index = path, LineIndex(path, most)
-        self.rows = self._rows(len(HEAD) + len(file_name(window, 0, digits)) - digits - len(".ply"), digits)
+    def __init__(self, path: Path, window: int, digits: int, codec: Codec):
+        self.path, self.codec, self.index = path, codec, LineIndex(path, longest(codec.others))
+        self.rows = self._rows(len(HEAD) + len(f"{window:05d}/"), digits)
         if not len(self.rows) or (np.diff(self.rows) <= 0).any():
             self.close()
             raise MixError(f"{path}: is damaged, its rows do not ascend")
@@ -221,12 +230,13 @@ class Piece:
         found -= ord("0")
         return np.where(((found < 0) | (found > 9)).any(1), -1, found @ 10 ** np.arange(digits)[::-1])
 
-    def decode(self, fields: tuple[Field, ...], rows: np.ndarray) -> tuple[list[str], dict[str, np.ndarray]]:
+    def decode(self, rows: np.ndarray) -> tuple[list[str], dict[str, np.ndarray]]:
         """Names and fields of some of its rows (m,)."""
         at = np.searchsorted(self.rows, rows)
         if not np.isin(rows, self.rows).all():
             raise MixError(f"{self.path}: row {rows[~np.isin(rows, self.rows)][0]} is missing")
-        return decode(fields, self.index.lines(at), rows, lambda i: f"{self.path}, line {at[i] + 1}")
+        lines, naming = self.index.lines(at), self.codec.naming
+        return decode(self.codec.others, lines, rows, lambda i: f"{self.path}, line {at[i] + 1}", naming)
 
     def copy(self, target: int, places: np.ndarray) -> None:
         """Each line to its row's place in a file."""

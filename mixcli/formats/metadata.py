@@ -1,4 +1,4 @@
-"""`metadata.jsonl`: one JSON object a row, with the name of its file and every field that is not of points.
+"""`metadata.jsonl`: one JSON object a row, with the names of its files and every field that is not in them.
 
 Floats are the shortest decimal that gives the same float of their type back; NaN is null, infinity 1e999, which JSON
 readers take for it. A soft label is a list up to 100 classes, above that {class: share} of the shares that are not 0.
@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from mixcli.fields import Field
 from mixcli.formats.place import open_plain
 
 LISTED = 100  # classes
-NAME = re.compile(r"([0-9]{5,9})/([0-9]{6,12})\.ply")
+NAME = re.compile(r"([0-9]{5,9})/([0-9]{6,12})(\.[a-z]{3})")
 HEAD = b'{"file_name": "'  # of every line
 BLOCK = 1 << 22  # bytes scanned at a time
 MISSING = object()
@@ -29,13 +29,32 @@ WHOLE = 1 << 53  # integers that float64 has
 INFINITY = {np.inf: b"1e999", -np.inf: b"-1e999"}
 
 
-def file_name(window: int, row: int, digits: int) -> str:
+class Naming(NamedTuple):
+    """What the files of a row are called: one by its number, those beside it with more behind the number."""
+
+    suffix: str = ".ply"
+    beside: tuple[tuple[str, str], ...] = ()  # the key of the line that names it, and its suffix
+
+    def files(self, name: str) -> list[str]:
+        """All files of a row, from the name of its first.
+
+        >>> Naming(".png", (("mask_file_name", ".mask.png"),)).files("00000/000007.png")
+        ['00000/000007.png', '00000/000007.mask.png']
+        """
+        stem = name[: -len(self.suffix)]
+        return [name, *(stem + suffix for _, suffix in self.beside)]
+
+
+CLOUDS = Naming()
+
+
+def file_name(window: int, row: int, digits: int, suffix: str = ".ply") -> str:
     """Of a row, relative to the dataset's folder.
 
     >>> file_name(3, 3100, 6)
     '00003/003100.ply'
     """
-    return f"{window:05d}/{row:0{digits}d}.ply"
+    return f"{window:05d}/{row:0{digits}d}{suffix}"
 
 
 def check_fields(fields: tuple[Field, ...], path: Path) -> None:
@@ -55,19 +74,26 @@ def longest(fields: tuple[Field, ...]) -> int:
     return 4096 + 64 * sum(_numbers_of(f) for f in fields)
 
 
-def encode(fields: tuple[Field, ...], names: list[str], arrays: dict[str, np.ndarray]) -> list[bytes]:
-    """A line a row, with its end.
+def encode(
+    fields: tuple[Field, ...], names: list[str], arrays: dict[str, np.ndarray], naming: Naming | None = CLOUDS
+) -> list[bytes]:
+    """A line a row, with its end. names: of the rows' files. naming: None leaves their names out.
 
     >>> weight = {"weight": np.array([[0.1, 0.9]], "<f4")}
     >>> encode((Field("weight", (2,), "<f4"),), ["00000/000000.ply"], weight)
     [b'{"file_name": "00000/000000.ply", "weight": [0.1, 0.9]}\\n']
     """
-    columns = [[HEAD + name.encode() + b'"' for name in names]]
+    columns = [[_named(name, naming) for name in names]] if naming else []
     for f in fields:
         _check_nans(f, arrays[f.name], names)
-        key = f', "{f.name}": '.encode()
+        key = f'"{f.name}": '.encode()
         columns.append([key + value for value in _values(f, arrays[f.name])])
-    return [b"".join(parts) + b"}\n" for parts in zip(*columns, strict=True)]
+    return [b"{" + b", ".join(parts) + b"}\n" for parts in zip(*columns, strict=True)]
+
+
+def _named(name: str, naming: Naming) -> bytes:
+    keys = ["file_name", *(key for key, _ in naming.beside)]
+    return ", ".join(f'"{key}": "{file}"' for key, file in zip(keys, naming.files(name), strict=True)).encode()
 
 
 def _values(f: Field, array: np.ndarray) -> list[bytes]:
@@ -130,11 +156,31 @@ def _numbers_of(f: Field) -> int:
 
 
 def decode(
-    fields: tuple[Field, ...], lines: list[bytes], rows: np.ndarray, address: Callable[[int], str]
+    fields: tuple[Field, ...],
+    lines: list[bytes],
+    rows: np.ndarray,
+    address: Callable[[int], str],
+    naming: Naming = CLOUDS,
 ) -> tuple[list[str], dict[str, np.ndarray]]:
     """File names and fields of rows (m,) from their lines. address(i): what to call line i where it is wrong."""
     found = [_parsed(line, lambda i=i: address(i)) for i, line in enumerate(lines)]
-    names = [_name(entry, row, lambda i=i: address(i)) for i, (entry, row) in enumerate(zip(found, rows, strict=True))]
+    names = [
+        _name(entry, row, lambda i=i: address(i), naming)
+        for i, (entry, row) in enumerate(zip(found, rows, strict=True))
+    ]
+    return names, _arrays(fields, found, address)
+
+
+def decode_fields(
+    fields: tuple[Field, ...], lines: list[bytes], address: Callable[[int], str]
+) -> dict[str, np.ndarray]:
+    """`decode` of lines that name no files."""
+    return _arrays(fields, [_parsed(line, lambda i=i: address(i)) for i, line in enumerate(lines)], address)
+
+
+def _arrays(
+    fields: tuple[Field, ...], found: list[dict[str, Any]], address: Callable[[int], str]
+) -> dict[str, np.ndarray]:
     arrays = {}
     for f in fields:
         values = [entry.get(f.name, MISSING) for entry in found]
@@ -143,7 +189,7 @@ def decode(
             bad = next(i for i, value in enumerate(values) if _array(f, [value]) is None)
             raise MixError(f"{address(bad)}: '{f.name}' is not {_expected(f)}")
         arrays[f.name] = array
-    return names, arrays
+    return arrays
 
 
 def _parsed(line: bytes, address: Callable[[], str]) -> dict[str, Any]:
@@ -156,13 +202,16 @@ def _parsed(line: bytes, address: Callable[[], str]) -> dict[str, Any]:
     return entry
 
 
-def _name(entry: dict[str, Any], row: int, address: Callable[[], str]) -> str:
+def _name(entry: dict[str, Any], row: int, address: Callable[[], str], naming: Naming) -> str:
     """The file of a row: a name as mixcli gives it, so none that leads out of the folder, and the row's own."""
     name = entry.get("file_name")
     parts = NAME.fullmatch(name) if isinstance(name, str) else None
-    if not parts or int(parts[2]) != row:
-        want = f"'00000/{row:06d}.ply'"
+    if not parts or int(parts[2]) != row or parts[3] != naming.suffix:
+        want = f"'00000/{row:06d}{naming.suffix}'"
         raise MixError(f"{address()}: file_name {str(name)[:80]!r} is not that of row {row}, like {want}")
+    for (key, _), want in zip(naming.beside, naming.files(name)[1:], strict=True):
+        if entry.get(key) != want:
+            raise MixError(f"{address()}: {key} {str(entry.get(key))[:80]!r} is not {want!r}")
     return name
 
 

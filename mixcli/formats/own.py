@@ -106,4 +106,5 @@ def files_of(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     found = [p for p in (*path.glob("*/*"), *path.glob("*.tar")) if p.suffix in ROWS]
-    return [path / MANIFEST, path / METADATA, *filter(is_plain, sorted(found))]
+    lists = [path / name for name in (MANIFEST, METADATA) if (path / name).exists()]  # tars have no metadata beside
+    return [*lists, *filter(is_plain, sorted(found))]

@@ -13,6 +13,7 @@ import numpy as np
 
 from mixcli.errors import MixError
 from mixcli.fields import Field
+from mixcli.formats.metadata import CLOUDS
 from mixcli.formats.place import open_plain
 
 OF_ROWS = ("label", "soft_label", "parent", "parent_label", "weight", "draw", "query")  # never of points
@@ -29,7 +30,9 @@ def split_fields(fields: tuple[Field, ...], path: Path) -> tuple[tuple[Field, ..
     """Fields of points, which go to the .ply files, and the others."""
     data = next((f for f in fields if f.name == "data"), None)
     if data is None or len(data.shape) != 2 or data.shape[1] != 3 or data.dtype != "<f4":
-        raise MixError(f"{path}: a folder of .ply is of clouds, 'data' (N, 3) <f4 a row; write .h5 or .npz")
+        raise MixError(
+            f"{path}: a folder is of clouds, 'data' (N, 3) <f4 a row, or of images, (H, W, 3) |u1; write .h5 or .npz"
+        )
     points = tuple(f for f in fields if f.name not in OF_ROWS and f.shape[:1] == data.shape[:1])
     for f in points:
         if np.dtype(f.dtype).str[1:] not in TYPES:
@@ -40,15 +43,17 @@ def split_fields(fields: tuple[Field, ...], path: Path) -> tuple[tuple[Field, ..
 class PlyRows:
     """The record that each file of a dataset is."""
 
+    naming, together = CLOUDS, True
+
     def __init__(self, fields: tuple[Field, ...], path: Path):
-        self.points, self.others = split_fields(fields, path)
-        self.count = next(f.shape[0] for f in self.points if f.name == "data")
+        self.in_files, self.others = split_fields(fields, path)
+        self.count = next(f.shape[0] for f in self.in_files if f.name == "data")
         self.slots = [f for f in self.others if f.name in ("label", "parent") and np.dtype(f.dtype).kind == "i"]
         self.template = self._template()
         blank = [self.template % ((int(digit * SLOT),) * self.template.count(b"%")) for digit in "12"]
         self.header = np.frombuffer(blank[0], np.uint8)
         self.fixed = self.header == np.frombuffer(blank[1], np.uint8)  # what no comment's number changes
-        vertex = [(f.name, _stored(f), f.shape[1:]) for f in self.points]
+        vertex = [(f.name, _stored(f), f.shape[1:]) for f in self.in_files]
         self.record = np.dtype([("header", "u1", self.header.shape), ("vertex", vertex, (self.count,))])
 
     @property
@@ -56,33 +61,35 @@ class PlyRows:
         """Of one file."""
         return self.record.itemsize
 
+    expected = least = bytes
+
     def _template(self) -> bytes:
         lines = ["ply", "format binary_little_endian 1.0", f"comment row %-{SLOT}d"]
         for f in self.slots:
             lines += [f"comment {f.name} %-{SLOT}d"] * int(np.prod(f.shape, dtype=int))
         lines.append(f"element vertex {self.count}")
-        for f in self.points:
+        for f in self.in_files:
             lines += [f"property {TYPES[np.dtype(f.dtype).str[1:]]} {name}" for name in property_names(f)]
         return "\n".join([*lines, "end_header\n"]).encode()
 
-    def pack(self, first: int, arrays: dict[str, np.ndarray]) -> np.ndarray:
-        """Consecutive rows from row `first` -> (m, bytes) u8, a file each."""
+    def pack(self, first: int, arrays: dict[str, np.ndarray]) -> list[tuple[memoryview, ...]]:
+        """Consecutive rows from row `first` -> the files of each."""
         rows = np.arange(first, first + len(arrays["data"]))
         numbers = np.column_stack([rows, *(arrays[f.name].reshape(len(rows), -1) for f in self.slots)]).tolist()
         headers = b"".join([self.template % tuple(values) for values in numbers])
         records = np.empty(len(rows), self.record)
         records["header"] = np.frombuffer(headers, np.uint8).reshape(len(rows), -1)
-        for f in self.points:
+        for f in self.in_files:
             records["vertex"][f.name] = _fitting(f, arrays[f.name], first)
-        return records.view(np.uint8).reshape(len(rows), -1)
+        return [(row.data,) for row in records.view(np.uint8).reshape(len(rows), self.bytes)]
 
     def unpack(self, records: np.ndarray, name: str) -> np.ndarray:
         """A field of points from records -> (m, N, ...)."""
-        f = next(f for f in self.points if f.name == name)
+        f = next(f for f in self.in_files if f.name == name)
         return records["vertex"][name].astype(f.dtype)
 
-    def read(self, root: Path, names: list[str], rows: np.ndarray) -> np.ndarray:
-        """Records (m,) of files, which are what they should be to the byte, or MixError."""
+    def read(self, root: Path, names: list[str], rows: np.ndarray, wanted: str | None = None) -> np.ndarray:
+        """Records (m,) of files, which are what they should be to the byte, or MixError; all fields of them."""
         check_folders(root, names)
         records = np.empty(len(names), self.record)
         raw = records.view(np.uint8).reshape(len(names), self.bytes)
