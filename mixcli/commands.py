@@ -50,7 +50,7 @@ WRITING = ("--workers", "--resume", "--overwrite")
 @add([option for option in OPTIONS["points"] if option[0][0] in READING + WRITING])
 @add(VERBOSITY)
 def convert(source: str, out: str, **arguments: Any) -> None:
-    """Write any source, or a mixed dataset, to any container without mixing: .h5, .npz, or a folder of .ply.
+    """Write any source, or a mixed dataset, to any container without mixing: .h5, .npz, or a folder.
 
     \b
     Example:

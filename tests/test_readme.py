@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("user")
     clouds = ROOT / "sample_data" / "clouds"
     (path / "modelnet40.h5").symlink_to(clouds / "ply_data_train0.h5")
-    (path / "shape_names.txt").symlink_to(clouds / "shape_names.txt")
+    shutil.copy(clouds / "shape_names.txt", path)
     (path / "dgcnn.pt").symlink_to(ROOT / "sample_data" / "dgcnn.pt")
     (path / "photos").symlink_to(ROOT / "sample_data" / "images")
     (path / "preact_resnet.pt").symlink_to(ROOT / "sample_data" / "preact_resnet.pt")
@@ -49,7 +50,7 @@ def test_the_python_code(folder):
     for code in PYTHON:
         done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        assert re.match(r"(320 0\.|640 clouds, loss \d)", done.stdout), done.stdout
+        assert re.match(r"(320 [01]\.|640 clouds, loss \d)", done.stdout), done.stdout
 
 
 def test_make_demo(folder):
