@@ -185,3 +185,10 @@ def test_an_interrupted_folder_goes_on(gallery, monkeypatch, form):
 def test_tars_only_in_a_folder(gallery):
     with pytest.raises(UsageError, match="writes a folder of tars; name a folder"):
         gallery.mix("cutmix", "mixed.h5", format="webdataset")
+
+
+def test_what_the_other_kind_keeps(gallery, tiny):
+    with pytest.raises(UsageError, match="mask: is for images, and points are mixed"):
+        tiny.mix("mixed.h5", keep=("mask",))
+    with pytest.raises(UsageError, match="point_source: is for points, and images are mixed"):
+        gallery.mix("cutmix", "mixed.h5", keep=("point_source",))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixcli import normalize
+from mixcli.errors import UsageError
 from mixcli.fields import Field, image_fields
 from mixcli.formats.picture_source import open_picture_source
 from mixcli.formats.sources import Source
@@ -45,6 +46,8 @@ def probe(job: Job, model: Any) -> Tensor:
 
 
 def completed(job: Job, source: Source, model: Any) -> Job:
+    if other := set(job.keep) - {"mask", "saliency"}:  # saliency is kept for viewing only, in no field
+        raise UsageError(f"{min(other)}: is for points, and images are mixed; leave it out")
     return job
 
 

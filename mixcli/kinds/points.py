@@ -54,6 +54,8 @@ def probe(job: Job, model: Any) -> Tensor:
 
 def completed(job: Job, source: Source, model: Any) -> Job:
     """The job with what follows from source and model: whether normals travel."""
+    if other := set(job.keep) - {"point_source", "saliency"} or (job.size and {"size"}):
+        raise UsageError(f"{min(other)}: is for images, and points are mixed; leave it out")
     normals = job.normals or bool(model and model.channels == 6)
     normals |= job.method.traits.parents == 1 and source.has_normals
     return replace(job, normals=normals, normalize=job.normalize or "none")
