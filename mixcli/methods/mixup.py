@@ -68,10 +68,12 @@ def interpolated(a: Tensor, matched: Tensor, phi: Tensor, logit: Tensor) -> Mixe
     """
     import torch
 
-    lam = logit.sigmoid()
+    lam, rest = logit.sigmoid(), (-logit).sigmoid()
+    share = rest.float()[:, None, None]
+    mixed = a * (1 - share) + matched * share  # in float32 and in this order: to the last bit as published
     return Mixed(
-        data=matched.lerp(a, lam.float()[:, None, None]),  # exact where both points are equal
-        weight=torch.stack([lam, (-logit).sigmoid()], 1),
+        data=mixed.where(matched != a, a),  # rounding would move a point that both have
+        weight=torch.stack([lam, rest], 1),
         point_weight=lam.float()[:, None].expand(phi.shape),
         draw=torch.stack([lam, logit], 1),
         index=matched_points(phi),
