@@ -63,7 +63,10 @@ def convert(source: str, out: str, **arguments: Any) -> None:
     typed = shlex.join(["mixcli", *sys.argv[1:]])
     with Console(quiet) as console:
         result = convert_(source, out, report=console.report(), command=typed, **arguments)
-    conclude(console, result)
+    if result.manifest["recipe"]["method"] == "convert":
+        return conclude(console, result)
+    click.echo(str(result.path))  # a copy: what its first run skipped was told then
+    return None
 
 
 @click.command()
