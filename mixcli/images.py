@@ -27,4 +27,6 @@ class MixedImages:
     draw: Tensor  # (B,D) f64, what this mix drew, in the order of the method's `draw_names`
     query: Tensor | None = None  # (B,2) i64, pixels y·W + x in a and in b
     shift: Tensor | None = None  # (B,2) i64, rows and columns that b was moved by
+    weight_raw: Tensor | None = None  # (B,P) f64, the shares as published, of any sum, where a method has such
+    members: Tensor | None = None  # (B,P) i64, of a group: each mix's parents by position in it, -1 an unused slot
     saliency: Tensor | None = None  # (B,H,W) f32, mixed like the pixels; added after the mix

@@ -44,6 +44,8 @@ class Traits:
     example: str
     parents: int = 2  # P, source samples of one row
     pairing: str = "random"  # unless the user chooses another
+    group: int = 0  # samples that are mixed with each other, as many mixes as samples; 0: pairs
+    raw: bool = False  # whether the published label shares need not sum to 1, and are kept as `weight_raw`
 
 
 def option(default: Any, help: str, *, above: float | None = None, choices: tuple[str, ...] = ()) -> Any:
