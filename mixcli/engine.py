@@ -20,6 +20,7 @@ import torch
 from mixcli import assignment
 from mixcli.errors import MixError, UsageError
 from mixcli.kinds import kind
+from mixcli.plan import group_edges
 from mixcli.rng import uniforms
 from mixcli.saliency import NonFinite
 
@@ -193,14 +194,14 @@ class Engine:
         rounds, w = shape
         for round_ in range(rounds):
             u = [uniforms(seed, "mix", np.arange(w), window, round_, j, self.traits.draws) for j in range(k)]
-            for start in range(0, w, CHUNK):
-                pairs = slice(start, min(start + CHUNK, w))
+            for pairs in chunks(w, self.traits.group):
                 yield round_, pairs, [v[pairs] for v in u]
 
     def mix_pairs(self, work: Work, round_: int, pairs: slice, u: list[np.ndarray]) -> list[Any]:
-        """One mix of each pair for each (p, draws) f64 array of uniforms."""
+        """One mix of each pair, or of each member of a group, for each (p, draws) f64 array of uniforms."""
         sides = [side[round_, pairs] for side in (work.a, work.b)]
-        a, b = (self._samples(work, rows) for rows in sides)
+        a = self._samples(work, sides[0])
+        b = None if self.traits.group else self._samples(work, sides[1])
         phi = None
         if work.phi is not None:
             phi = self.tensor(work.phi[round_, pairs].astype(np.int64))
@@ -211,6 +212,12 @@ class Engine:
     def _samples(self, work: Work, rows: np.ndarray) -> Any:
         saliency = None if work.saliency is None else work.saliency[rows]
         return self.kind.samples(self, work.values, rows, saliency)
+
+
+def chunks(size: int, group: int) -> list[slice]:
+    """What is mixed in one call: so many pairs, or one group."""
+    edges = group_edges(size, group) if group else [*range(0, size, CHUNK), size]
+    return [slice(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
 
 
 def usable_cores() -> int:

@@ -47,12 +47,13 @@ def cloud_fields(
 
 
 def image_fields(
-    size: tuple[int, int], classes: int, parents: int, draws: int, query: bool, keep: tuple[str, ...]
+    size: tuple[int, int], classes: int, parents: int, draws: int, query: bool, keep: tuple[str, ...], raw: bool = False
 ) -> tuple[Field, ...]:
     """Fields of a dataset of mixed images of H x W pixels."""
     optional = [
         (draws > 0, Field("draw", (draws,), "<f4")),
         (query, Field("query", (2,), "<i4")),  # pixels y·W + x, of each parent
+        (raw, Field("weight_raw", (parents,), "<f4")),  # the shares as published, of any sum
         ("mask" in keep, Field("mask", tuple(size), "|u1")),  # parent a's share of each pixel, of 255
     ]
     kept = [Field("data", (*size, 3), "|u1"), *_label_fields(classes, parents)]

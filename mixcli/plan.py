@@ -15,7 +15,8 @@ import numpy as np
 from mixcli.errors import UsageError
 from mixcli.rng import permutation, uniforms
 
-PAIRINGS = ("random", "different-class", "same-class")  # and "none", for rows of one parent, in source order
+# And "none", for rows of one parent, in source order; "group", for methods that mix groups; "greedy", by the maps.
+PAIRINGS = ("random", "different-class", "same-class")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,17 @@ class Pairs:
 
     partner: np.ndarray  # (w,) i64 positions in the window
     fallbacks: int  # pairs that no legal partner was left for, paired at random
+
+
+def group_edges(size: int, group: int) -> list[int]:
+    """Cuts of range(size) into groups of at most `group`, at least 3, as equal as can be: none is of one sample.
+
+    >>> group_edges(7, 3), group_edges(40, 20), group_edges(2, 20)
+    ([0, 3, 5, 7], [0, 20, 40], [0, 2])
+    """
+    count = -(-size // group)
+    each, more = divmod(size, count)
+    return [i * each + min(i, more) for i in range(count + 1)]
 
 
 @dataclass(frozen=True)
@@ -114,7 +126,7 @@ class Plan:
 
     def check(self) -> None:
         """Every window's pairs exist, or UsageError: better known now than in the night."""
-        if self.pairing == "none":
+        if self.pairing in ("none", "group"):
             return
         if self.pairing in ("random", "greedy"):  # only the size of a window matters
             for window in sorted(self.windows, key=len)[:1]:
@@ -126,11 +138,15 @@ class Plan:
 
     def pairs(self, window: Window, round_: int) -> Pairs:
         """Partners of one round. Each round gives every sample a partner that it has not had before."""
-        if self.pairing == "none":
+        if self.pairing in ("none", "group"):
             return Pairs(np.arange(len(window)), 0)
         if self.pairing == "random":
             return Pairs(self._cycle(window, round_), 0)
         return self._constrained(window, round_)
+
+    def members(self, window: Window, round_: int) -> np.ndarray:
+        """Positions in the order that a round cuts into groups (`group_edges`): a random one -> (w,) i64."""
+        return permutation(self.seed, "groups", len(window), window.index, round_)
 
     def _cycle(self, window: Window, round_: int) -> np.ndarray:
         """One random cycle a round: a random order c of the window, in which c[t] is paired with c[t + shift]."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mixcli.dataset import Dataset, spread
-from mixcli.engine import Engine
+from mixcli.engine import Engine, chunks
 from mixcli.errors import MixError
 from mixcli.formats.sources import Source
 from mixcli.job import Job
@@ -20,7 +20,7 @@ from mixcli.methods import restored
 from mixcli.plan import Window
 from mixcli.report import Report
 from mixcli.rng import uniforms
-from mixcli.rows import mixed_rows
+from mixcli.rows import mixed_rows, parents_of
 from mixcli.run import open_engine
 from mixcli.samples import Mixed
 from mixcli.setup import Setup
@@ -40,7 +40,7 @@ def replay(
     chosen = spread(dataset.mixes, count)
     with closing(open_engine(setup, _batch(dataset))) as engine:
         for made in remade(setup, engine, chosen):
-            again = mixed_rows([made.mix], made.parent, setup.source, setup.classes, dataset.fields)
+            again = mixed_rows([made.mix], made.parent[:, None], setup.source, setup.classes, dataset.fields)
             yield from ((what, made.row) for what in _compare(dataset.read(made.row, 1), again))
 
 
@@ -51,7 +51,7 @@ class Made:
     row: int
     mix: Mixed  # of one pair
     parent: np.ndarray  # (1,P) i64 source indices
-    saliency: np.ndarray | None  # (P,N) f32, each parent's, in its own order
+    saliency: np.ndarray | None  # f32 each used parent's map, in its own order
 
 
 def remade(setup: Setup, engine: Engine, rows: np.ndarray) -> Iterator[Made]:
@@ -104,16 +104,31 @@ def _window(setup: Setup, engine: Engine, window: Window, rows: np.ndarray) -> I
     for row, p, copy in zip(rows.tolist(), pair.tolist(), j.tolist(), strict=True):
         by_round[p // len(window)].append((row, p % len(window), copy))
     for round_, wanted in by_round.items():
-        positions = sorted({at for _, at, _ in wanted})
+        together = {at: _together(setup, window, at) for _, at, _ in wanted}
+        positions = sorted(set().union(*together.values()))
         work = engine.start(clouds, labels, a[round_, positions][None], b[round_, positions][None])
         engine.wait(work, lambda _: None)
         for row, at, copy in wanted:
-            u = uniforms(setup.job.seed, "mix", np.array([at]), window.index, round_, copy, setup.traits.draws)
-            here = positions.index(at)
-            mix = engine.mix_pairs(work, 0, slice(here, here + 1), [u])[0]
-            both = [a[round_, at], b[round_, at]][: setup.traits.parents]
-            saliency = None if work.saliency is None else work.saliency[both]
-            yield Made(row, mix, window.samples[both][None], saliency)
+            those = together[at]
+            u = uniforms(setup.job.seed, "mix", np.array(those), window.index, round_, copy, setup.traits.draws)
+            here = positions.index(those[0])
+            mix = engine.mix_pairs(work, 0, slice(here, here + len(those)), [u])[0]
+            sides = np.stack([a[round_, those], b[round_, those]], 1)[:, : min(setup.traits.parents, 2)]
+            parent, one = parents_of(mix, sides)[[at - those[0]]], _row(mix, at - those[0])
+            saliency = None if work.saliency is None else work.saliency[parent[parent >= 0]]
+            yield Made(row, one, np.where(parent < 0, -1, window.samples[parent]), saliency)
+
+
+def _together(setup: Setup, window: Window, at: int) -> range:
+    """Pairs that pair `at` of a round is mixed with: only itself, or its group."""
+    if not setup.traits.group:
+        return range(at, at + 1)
+    return next(range(s.start, s.stop) for s in chunks(len(window), setup.traits.group) if s.start <= at < s.stop)
+
+
+def _row(mix: Any, at: int) -> Any:
+    """One mix of a batch, as a batch of one."""
+    return replace(mix, **{name: value[at : at + 1] for name, value in vars(mix).items() if value is not None})
 
 
 def _compare(stored: dict[str, np.ndarray], again: dict[str, Any]) -> Iterator[str]:

@@ -12,10 +12,21 @@ from mixcli.samples import Mixed
 OF_A_MIX = {"index": "point_source"}  # where a field has another name than the tensor of the mix
 
 
+def parents_of(mix: Mixed | MixedImages, sides: np.ndarray) -> np.ndarray:
+    """Source indices of each mix's parents: those of its pair, or of its group those that it names.
+
+    sides (p,S) i64 source indices: each pair's, or each member's own -> (p,P) i64, -1 an unused slot.
+    """
+    if getattr(mix, "members", None) is None:
+        return sides
+    members = mix.members.cpu().numpy()
+    return np.where(members < 0, -1, sides[np.maximum(members, 0), 0])
+
+
 def mixed_rows(
     mixes: list[Mixed] | list[MixedImages], parent: np.ndarray, source: Source, classes: int, fields: tuple[Field, ...]
 ) -> dict[str, np.ndarray]:
-    """The k mixes of some pairs, pair after pair. parent (p,2) i64 source indices -> arrays of p·k rows."""
+    """The k mixes of some pairs, pair after pair. parent (p,k,P) i64 source indices -> arrays of p·k rows."""
     found, wanted = {}, {f.name for f in fields}
     for name, value in vars(mixes[0]).items():
         field = OF_A_MIX.get(name, name)
@@ -23,8 +34,8 @@ def mixed_rows(
             stacked = np.stack([getattr(m, name).cpu().numpy() for m in mixes], 1)
             found[field] = stacked.reshape(-1, *stacked.shape[2:])
     for name in {"seg", "point_source"} & set(found):
-        found[name] = found[name][:, :, : parent.shape[1]]
-    found["parent"] = np.repeat(parent, len(mixes), 0)
+        found[name] = found[name][:, :, : parent.shape[2]]
+    found["parent"] = parent.reshape(-1, parent.shape[2])
     return _with_labels(found, source, classes, fields)
 
 
@@ -38,6 +49,7 @@ def original_rows(
     alone = {
         "parent": np.where(first, samples[:, None], -1),
         "weight": np.broadcast_to(first.astype(float), shapes["parent"]),
+        "weight_raw": np.broadcast_to(first.astype(float), shapes["parent"]),
         "draw": np.full(shapes.get("draw", ()), np.nan),
         "query": np.full((m, 2), -1),
     }

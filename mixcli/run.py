@@ -20,7 +20,7 @@ from mixcli.manifest import accuracy, assemble, skipped
 from mixcli.output import Output, runs
 from mixcli.plan import Window
 from mixcli.report import Report
-from mixcli.rows import mixed_rows, original_rows
+from mixcli.rows import mixed_rows, original_rows, parents_of
 from mixcli.saliency import NonFinite
 from mixcli.samples import Mixed
 from mixcli.setup import Setup
@@ -130,8 +130,9 @@ class Loop:
         digest, row = Digest(self.setup.fields), self.plan.first_row(window)
 
         def rows(round_: int, pairs: slice, mixes: list[Mixed]) -> dict[str, np.ndarray]:
-            sides = (work.a, work.b)[: self.setup.traits.parents]
-            parent = np.stack([window.samples[side[round_, pairs]] for side in sides], 1)
+            sides = (work.a, work.b)[: min(self.setup.traits.parents, 2)]
+            sides = np.stack([window.samples[side[round_, pairs]] for side in sides], 1)
+            parent = np.stack([parents_of(mix, sides) for mix in mixes], 1)
             return mixed_rows(mixes, parent, self.source, self.setup.classes, self.setup.fields)
 
         for arrays in self.engine.mixes(work, window.index, self.job.k, self.job.seed, rows, idle):
@@ -159,7 +160,7 @@ class Loop:
 
     def _write_originals(self, window: Window, work: Work, digest: Digest) -> None:
         """The window's own samples, at their rows behind all mixes, in source order."""
-        rows, position = self.plan.original_rows(window), work.a[0]
+        rows, position = self.plan.original_rows(window), self.setup.stand_ins(window)
         order = np.argsort(rows)
         for run_ in runs(rows[order]):
             at = position[order[: len(run_)]]
@@ -181,7 +182,7 @@ class Loop:
             "correct": int(work.correct.sum()),
             "uniform_saliency": int(work.uniform.sum()),
             "pairing_fallback": self.setup.fallbacks(window),
-            "skipped": skipped(self.setup, window, work.a[0]),
+            "skipped": skipped(self.setup, window, self.setup.stand_ins(window)),
         }
 
     def _is_poor(self) -> bool:

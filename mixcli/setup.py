@@ -100,7 +100,7 @@ class Setup:
         if good.sum() < min(self.traits.parents, 2):
             raise MixError(
                 f"window {window.index} has {good.sum()} good samples of {len(window)}; {self.traits.name} needs "
-                f"{self.traits.parents}"
+                f"{min(self.traits.parents, 2)}"
             )
         following = np.flatnonzero(good)
         return following[np.searchsorted(following, np.arange(len(window))) % len(following)]
@@ -108,6 +108,9 @@ class Setup:
     def parents(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
         """Positions of a and b in each round, stand-ins in place -> two (R,w) i64."""
         stand_in = self.stand_ins(window)
+        if self.plan.pairing == "group":  # rows go group by group; whose parents they have, the mixes tell
+            order = stand_in[np.stack([self.plan.members(window, r) for r in range(self.job.partners)])]
+            return order, order
         if self.plan.pairing == "greedy":  # their partners are known when their maps are
             return np.broadcast_to(stand_in, (self.job.partners, len(stand_in))), None
         partner = np.stack([self.plan.pairs(window, r).partner for r in range(self.job.partners)])
@@ -149,7 +152,9 @@ def _holds(other: str, job: Job) -> bool:
 def with_pairing(job: Job) -> Job:
     """The job with its pairing, and a method that takes the maps that were asked for or that the pairing needs."""
     traits = job.method.traits
-    pairing = "none" if traits.parents == 1 else job.pairing or traits.pairing
+    if traits.group and job.pairing not in (None, "group"):
+        raise UsageError(f"--pairing {job.pairing}: {traits.name} mixes groups, not pairs; leave it out")
+    pairing = "group" if traits.group else "none" if traits.parents == 1 else job.pairing or traits.pairing
     if pairing == "greedy" and traits.data != "images":
         raise UsageError(f"--pairing greedy: is for images, and {traits.name} mixes {traits.data}")
     wanted = job.saliency or traits.saliency or ("spectral" if pairing == "greedy" else None)

@@ -15,8 +15,9 @@ from mixcli import fields as fields_
 from mixcli.dataset import Dataset
 from mixcli.errors import MixError, UsageError
 from mixcli.formats.sources import Source
+from mixcli.methods import restored
 from mixcli.origin import OtherSource, is_same, reopened
-from mixcli.plan import Plan
+from mixcli.plan import Plan, Window, group_edges
 from mixcli.report import Report
 
 SCHEMA = "mixcli.verify/1"
@@ -195,6 +196,12 @@ def _shares(rows: dict[str, np.ndarray], *_: Any) -> Iterator[Finding]:
         share = rows[name].astype(np.float64)
         yield f"'{name}' has shares outside 0..1", ((share < 0) | (share > 1 + SUM)).any(1)
         yield f"'{name}' does not sum to 1", np.abs(share.sum(1) - 1) > SUM
+    if "weight_raw" in rows:
+        raw = rows["weight_raw"].astype(np.float64)
+        total = raw.sum(1, keepdims=True)
+        share = np.divide(raw, total, out=rows["weight"].astype(np.float64), where=total > 0)
+        yield "'weight_raw' has negative shares", (raw < 0).any(1)
+        yield "'weight' is not 'weight_raw' made to sum to 1", (np.abs(share - rows["weight"]) > SUM).any(1)
     unused = rows["parent"] < 0
     yield "an unused parent has a share of the label", (unused & (rows["weight"] != 0)).any(1)
 
@@ -266,7 +273,7 @@ def plan_of(dataset: Dataset, labels: np.ndarray) -> Plan:
 
 def _pairs(dataset: Dataset, origin: Source, faults: Faults) -> None:
     """Parents are those that seed and labels decide, bad samples replaced as the manifest says."""
-    plan = plan_of(dataset, origin.labels)
+    plan, recipe = plan_of(dataset, origin.labels), dataset.recipe
     instead = {entry["sample"]: entry["stand_in"] for entry in dataset.manifest["skipped"]}
     if [w.index for w in plan.windows] != [w[0] for w in dataset.windows] or plan.rows != dataset.rows:
         faults.add("pairs", "the windows are not those that source, seed and shard give")
@@ -275,6 +282,10 @@ def _pairs(dataset: Dataset, origin: Source, faults: Faults) -> None:
         samples = np.array([instead.get(s, s) for s in window.samples.tolist()])
         first = plan.first_row(window)
         found = dataset.file.read("parent", first, len(window) * plan.mixes_per_sample)
+        if plan.pairing == "group":
+            for row, count in _strangers(plan, window, restored(recipe).traits.group, samples, found):
+                faults.add("pairs", "'parent' is not of the group that the seed gives", first + row, count)
+            continue
         for round_ in range(plan.partners if plan.pairing != "greedy" else 0):  # greedy ones depend on the maps
             partner = plan.pairs(window, round_).partner
             pair = np.stack([samples, samples[partner]], 1)[:, : found.shape[1]]
@@ -283,6 +294,23 @@ def _pairs(dataset: Dataset, origin: Source, faults: Faults) -> None:
                 wrong = rows[(found[rows - first] != pair).any(1)]
                 if len(wrong):
                     faults.add("pairs", "'parent' is not the pair that the seed gives", int(wrong[0]), len(wrong))
+
+
+def _strangers(
+    plan: Plan, window: Window, group: int, samples: np.ndarray, found: np.ndarray
+) -> Iterator[tuple[int, int]]:
+    """First row and count of rows with a parent outside of their group; which of it a row has, only the maps tell.
+
+    samples (w,) of the window, stand-ins in place; found (w·R·k,P) the parents of its rows.
+    """
+    edges = group_edges(len(window), group)
+    for round_ in range(plan.partners):
+        order = samples[plan.members(window, round_)]
+        for start, stop in zip(edges, edges[1:], strict=False):
+            first, last = ((round_ * len(window) + at) * plan.k for at in (start, stop))
+            wrong = np.flatnonzero(~np.isin(found[first:last], [*order[start:stop], -1]).all(1))
+            if len(wrong):
+                yield first + int(wrong[0]), len(wrong)
 
 
 def _digests(dataset: Dataset, faults: Faults) -> None:

@@ -54,8 +54,12 @@ def keeping(identity):
 
 
 def pairs(traits, batch=8, places=None, seed=1):
-    """Random parents with what the method needs and nothing else; `places`: a number of points, or height and width."""
+    """Random parents with what the method needs and nothing else; `places`: a number of points, or height and width.
+
+    Of a method of groups one group, and no b.
+    """
     rng = np.random.default_rng(seed)
+    batch = min(batch, traits.group or batch)
     clouds = traits.data == "points"
     n = places or (32 if clouds else (24, 20))
 
@@ -68,15 +72,33 @@ def pairs(traits, batch=8, places=None, seed=1):
         return (Samples if clouds else Images)(data, saliency if traits.saliency else None)
 
     phi = torch.from_numpy(np.stack([rng.permutation(n) for _ in range(batch)])) if traits.assignment else None
-    return samples(), samples(), phi, torch.from_numpy(uniforms(0, "mix", np.arange(batch), width=traits.draws))
+    a, b = samples(), None if traits.group else samples()
+    return a, b, phi, torch.from_numpy(uniforms(0, "mix", np.arange(batch), width=traits.draws))
 
 
 def part(samples, rows):
+    if samples is None:
+        return None
     return type(samples)(samples.data[rows], None if samples.saliency is None else samples.saliency[rows])
 
 
-def with_saliency(samples, saliency):
-    return dataclasses.replace(samples, saliency=saliency)
+def with_saliency(samples, change):
+    """Both parents, or the group's samples, with other maps."""
+    return [x and dataclasses.replace(x, saliency=change(x.saliency)) for x in samples]
+
+
+def copied(samples):
+    return None if samples is None else samples.data.clone()
+
+
+def fitting(method, size):
+    """Sizes that a method cannot mix are refused in words, before any work."""
+    if hasattr(method, "fits"):
+        try:
+            method.fits(size)
+        except UsageError as e:
+            assert "--" in str(e), "it says what to do"
+            pytest.skip(f"refused: {e}")
 
 
 def check(mixed, a, b, traits):
@@ -90,11 +112,27 @@ def check(mixed, a, b, traits):
         assert value is None or value.isfinite().all(), field.name
     assert torch.allclose(mixed.weight.sum(1), torch.ones(batch, dtype=torch.float64), atol=1e-15, rtol=0)
     assert (mixed.weight >= 0).all()
+    if traits.raw:
+        assert mixed.weight_raw.shape == mixed.weight.shape and (mixed.weight_raw >= 0).all()
+    check_members(mixed, traits, batch)
     (check_cloud if traits.data == "points" else check_picture)(mixed, a, b, traits)
     assert (mixed.query is not None) == traits.query
     if traits.query:
         assert mixed.query.shape == (batch, 2) and mixed.query.dtype == torch.int64
         assert ((mixed.query >= 0) & (mixed.query < places)).all()
+
+
+def check_members(mixed, traits, batch):
+    """Of a group: parents by falling share, each once, unused slots behind them."""
+    assert (getattr(mixed, "members", None) is not None) == bool(traits.group)
+    if not traits.group:
+        return
+    used = mixed.members >= 0
+    assert mixed.members.shape == mixed.weight.shape and mixed.members.dtype == torch.int64
+    assert ((mixed.members >= -1) & (mixed.members < batch)).all() and used[:, 0].all()
+    assert (mixed.weight[~used] == 0).all() and (mixed.weight[used] > 0).all()
+    assert (mixed.weight.diff(dim=1) <= 0).all()
+    assert all(len(set(row[row >= 0])) == (row >= 0).sum() for row in mixed.members.numpy())
 
 
 def check_cloud(mixed, a, b, traits):
@@ -113,8 +151,8 @@ def check_picture(mixed, a, b, traits):
         return
     assert mixed.mask.shape == a.data.shape[:3] and mixed.mask.dtype == torch.float32
     assert ((mixed.mask >= 0) & (mixed.mask <= 1)).all()
-    only_a = mixed.mask == 1
-    assert torch.equal(mixed.data[only_a], a.data[only_a])
+    only_a, first = mixed.mask == 1, a.data if mixed.members is None else a.data[mixed.members[:, 0]]
+    assert torch.equal(mixed.data[only_a], first[only_a])
     if traits.name not in OTHER_LABELS:
         assert (mixed.weight[:, 0] - mixed.mask.double().mean((1, 2))).abs().max() < 1e-6
 
@@ -135,9 +173,15 @@ def check_index(mixed, a, b):
 @every_method
 def test_what_holds_for_every_mix(method):
     a, b, phi, u = pairs(method.traits, batch=64)
-    before = a.data.clone(), b.data.clone()
+    before = copied(a), copied(b)
     check(method.mix(a, b, phi, u), a, b, method.traits)
-    assert torch.equal(a.data, before[0]) and torch.equal(b.data, before[1]), "parents are left as they are"
+    assert torch.equal(a.data, before[0]) and (b is None or torch.equal(b.data, before[1])), "parents stay as they are"
+
+
+@those(lambda m: m.traits.group)
+def test_a_group_of_two(method):
+    a, b, phi, u = pairs(method.traits, batch=2)
+    check(method.mix(a, b, phi, u), a, b, method.traits)
 
 
 @of_points
@@ -150,6 +194,7 @@ def test_few_points(method, n):
 @of_images
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (6, 1), (2, 2), (17, 5)])
 def test_images_of_any_size(method, size):
+    fitting(method, size)
     a, b, phi, u = pairs(method.traits, places=size)
     check(method.mix(a, b, phi, u), a, b, method.traits)
 
@@ -172,7 +217,7 @@ def test_draws_at_the_ends(method, u):
 @those(lambda m: m.traits.saliency)
 def test_saliency_that_says_nothing(method):
     a, b, phi, u = pairs(method.traits)
-    a, b = (with_saliency(x, torch.full_like(x.saliency, 1 / 32)) for x in (a, b))
+    a, b = with_saliency((a, b), lambda saliency: torch.full_like(saliency, 1 / 32))
     check(method.mix(a, b, phi, u), a, b, method.traits)
 
 
@@ -181,8 +226,10 @@ def test_saliency_that_says_nothing(method):
 @pytest.mark.parametrize("blank", ["a", "b", "ab"])
 def test_maps_of_zeros(method, size, blank):
     """Raw maps of images may be zero everywhere."""
+    fitting(method, size)
     a, b, phi, u = pairs(method.traits, places=size)
-    a, b = (with_saliency(x, x.saliency * (who not in blank)) for who, x in zip("ab", (a, b), strict=True))
+    (a,) = with_saliency([a], lambda saliency: saliency * ("a" not in blank))
+    (b,) = with_saliency([b], lambda saliency: saliency * ("b" not in blank))
     check(method.mix(a, b, phi, u), a, b, method.traits)
 
 
@@ -190,7 +237,7 @@ def test_maps_of_zeros(method, size, blank):
 @pytest.mark.parametrize("factor", [1e-30, 1e30])
 def test_the_scale_of_a_map_does_not_overflow(method, factor):
     a, b, phi, u = pairs(method.traits)
-    a, b = (with_saliency(x, x.saliency * factor) for x in (a, b))
+    a, b = with_saliency((a, b), lambda saliency: saliency * factor)
     check(method.mix(a, b, phi, u), a, b, method.traits)
 
 
@@ -203,7 +250,7 @@ def test_the_same_draws_give_the_same_mix(method):
         assert value is None or torch.equal(value, getattr(again, field.name)), field.name
 
 
-@every_method
+@those(lambda m: not m.traits.group)
 @pytest.mark.parametrize("rows", [slice(3, 4), slice(2, 7)])
 def test_the_rest_of_the_batch_does_not_matter(method, rows):
     a, b, phi, u = pairs(method.traits, batch=16)

@@ -48,6 +48,8 @@ def probe(job: Job, model: Any) -> Tensor:
 def completed(job: Job, source: Source, model: Any) -> Job:
     if other := set(job.keep) - {"mask", "saliency"}:  # saliency is kept for viewing only, in no field
         raise UsageError(f"{min(other)}: is for points, and images are mixed; leave it out")
+    if hasattr(job.method, "fits"):
+        job.method.fits(job.size)
     return job
 
 
@@ -58,7 +60,8 @@ def reader(job: Job, source: Source, classes: int, model: Any, note: Callable[[s
 
 def fields(job: Job, source: Source, classes: int) -> tuple[Field, ...]:
     traits = job.method.traits
-    return image_fields(job.size, classes, traits.parents, len(traits.draw_names), traits.query, job.keep)
+    draws = len(traits.draw_names)
+    return image_fields(job.size, classes, traits.parents, draws, traits.query, job.keep, traits.raw)
 
 
 def map_shape(pictures: Pictures) -> tuple[int, ...]:
@@ -114,7 +117,7 @@ def finished(
 
     data = mix.data.round().clamp(0, 255).to(torch.uint8)
     mask = None if mix.mask is None else (mix.mask * 255).round().to(torch.uint8)
-    saliency = _mixed_saliency(mix, a, b) if "saliency" in engine.keep else None
+    saliency = _mixed_saliency(mix, a, b) if "saliency" in engine.keep and b is not None else None
     return replace(mix, data=data, mask=mask, saliency=saliency)
 
 
