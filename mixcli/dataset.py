@@ -44,7 +44,7 @@ class Dataset:
         names = self.file.class_names
         return (
             sizes.get("soft_label") == (recipe["classes"],)
-            and sizes.get("data") == ((*recipe["size"], 3) if recipe["size"] else (recipe["points"], 3))
+            and (self.data == "hidden" or sizes.get("data") == self._row_shape)
             and sizes.get("parent") == sizes.get("parent_label") == sizes.get("weight")
             and len(sizes.get("parent", ())) == 1
             and sizes.get("label") == ()
@@ -67,8 +67,14 @@ class Dataset:
 
     @property
     def data(self) -> str:
-        """What its rows are: "points" or "images"."""
-        return "images" if self.recipe["size"] else "points"
+        """What its rows are: "points", "images" or "hidden" states of images."""
+        if not self.recipe["size"]:
+            return "points"
+        return "images" if any(f.name == "data" and f.dtype == "|u1" for f in self.fields) else "hidden"
+
+    @property
+    def _row_shape(self) -> tuple[int | None, ...]:
+        return (*self.recipe["size"], 3) if self.recipe["size"] else (self.recipe["points"], 3)
 
     @property
     def places(self) -> int:

@@ -66,7 +66,7 @@ class Engine:
         self.towards_label, self.keep, self.normalize, self.norm = target == "label", keep, normalize, norm
         self.device = choose_device(device)
         self.workers = workers or usable_cores()
-        self.kind = kind(self.traits.data)
+        self.kind = kind(self.traits.writes or self.traits.data)
         self.batch = batch or (self.kind.CPU_BATCH if self.device.type == "cpu" else self.kind.CUDA_BATCH)
         self.net = model.net.to(self.device) if model else None
         self.pool = ThreadPoolExecutor(self.workers, initializer=_one_thread)
@@ -101,12 +101,12 @@ class Engine:
         w, guided = len(values), self.traits.saliency is not None
         work = Work(
             values, labels, a, b,
-            saliency=np.zeros((w, *self.kind.map_shape(values)), np.float32) if guided else None,
+            saliency=np.zeros((w, *self.kind.map_shape(self, values)), np.float32) if guided else None,
             asked=np.zeros(w, bool),
             judged=np.zeros(w, np.int64),
             correct=np.zeros(w, np.int64),
             uniform=np.zeros(w, bool),
-            phi=np.zeros((*a.shape, *self.kind.map_shape(values)), np.int32) if self.traits.assignment else None,
+            phi=np.zeros((*a.shape, *self.kind.map_shape(self, values)), np.int32) if self.traits.assignment else None,
             batch=self.batch,
         )  # fmt: skip
         used = np.unique(a if b is None else np.concatenate([a.ravel(), b.ravel()]))

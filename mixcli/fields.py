@@ -60,6 +60,11 @@ def image_fields(
     return tuple(kept + [field for wanted, field in optional if wanted])
 
 
+def hidden_fields(shape: tuple[int, ...], classes: int, parents: int, draws: int) -> tuple[Field, ...]:
+    """Fields of a dataset of mixed hidden states of this shape, mostly C x H x W."""
+    return (Field("data", shape, "<f4"), *_label_fields(classes, parents), Field("draw", (draws,), "<f4"))
+
+
 def _label_fields(classes: int, parents: int) -> list[Field]:
     """What every row says of its label."""
     return [

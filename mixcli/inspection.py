@@ -24,6 +24,7 @@ PROVENANCE = ("command", "started", "seconds", "resumed_windows", "device", "wor
 BINS = 20
 MOST = 2000  # rows whose points or pixels are looked at; of more, a sample
 BLOCK = 1 << 16
+WORDS = {"points": "point clouds", "images": "images", "hidden": "hidden states"}
 COPY = 0.01  # a mix with less than this of one parent is nearly a copy of the other
 
 
@@ -50,6 +51,7 @@ def inspect(path: str | Path, full: bool = False) -> dict[str, Any]:
         "rows": dataset.rows,
         "mixes": mixes,
         "originals": dataset.rows - mixes,
+        "data": dataset.data,
         "points": dataset.recipe["points"],
         "recipe": dataset.recipe,
         "classes": _classes(dataset),
@@ -149,7 +151,7 @@ def render(found: dict[str, Any], unicode: bool = True) -> str:
     lines = [
         f"{found['path']}   {found['container']}, {found['bytes'] / 1e6:,.1f} MB",
         f"{found['mixes']:,} {'mixed ' if recipe['pairing'] != 'none' else ''}"
-        + ("images" if found["pixels"] else "point clouds")
+        + WORDS[found["data"]]
         + (f" and {found['originals']:,} originals" if found["originals"] else "")
         + f", {_size(found)}, {recipe['classes']} classes",
         "",
@@ -176,7 +178,10 @@ def bars(histogram: list[int], unicode: bool) -> str:
 
 
 def _size(found: dict[str, Any]) -> str:
-    return "x".join(map(str, found["pixels"]["size"])) if found["pixels"] else f"{found['points']} points"
+    if found["data"] == "points":
+        return f"{found['points']} points"
+    shape = next(f["shape"] for f in found["fields"] if f["name"] == "data")
+    return "x".join(map(str, shape[:2] if found["pixels"] else shape))
 
 
 def _shard(shard: list[int]) -> str:
@@ -237,7 +242,7 @@ def _field_line(f: dict[str, Any], rows: int) -> str:
 
 
 def _made_by(found: dict[str, Any]) -> list[str]:
-    told, ckpt, what = found["provenance"], found["checkpoint"], "images" if found["pixels"] else "clouds"
+    told, ckpt, what = found["provenance"], found["checkpoint"], "clouds" if found["data"] == "points" else "images"
     lines = [("command", told["command"] or "(from Python)")]
     lines += [("source", f"{s['path']}  {s['count']:,} {what}  sha256 {s['sha256'][:12]}") for s in found["source"]]
     if ckpt:

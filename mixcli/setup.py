@@ -25,7 +25,7 @@ class Setup:
     def __init__(self, job: Job, report: Report):
         job = with_pairing(job)
         self.traits = traits = job.method.traits
-        self.kind = kind(traits.data)
+        self.kind = kind(traits.writes or traits.data)
         self.source, notes = open_source(job, self.kind)
         job = self.kind.sized(job, self.source, report.note)
         self.model = load_model(job, self.kind) if traits.saliency in FROM_A_MODEL else None
@@ -40,7 +40,7 @@ class Setup:
             job.seed, job.shard, job.include_originals,
         )  # fmt: skip
         self.reader = self.kind.reader(job, self.source, self.classes, self.model, report.note)
-        self.fields = self.kind.fields(job, self.source, self.classes)
+        self.fields = self.kind.fields(job, self.source, self.classes, self.model)
 
     def _class_count(self, report: Report) -> int:
         """Classes of the soft labels; a model of other classes must be asked for its own prediction."""

@@ -52,6 +52,8 @@ class Selection:
     def __init__(self, path: Path, source: list[str] | None = None):
         self.dataset = Dataset(path).require()
         self.title, self.total = path.name, self.dataset.rows
+        if self.dataset.data == "hidden":
+            raise UsageError(f"{path}: holds hidden states of a network, which are no pictures; mixcli inspect tells more")
         names = self.dataset.file.class_names
         self.classes = names or tuple(str(i) for i in range(self.dataset.recipe["classes"]))
         self.reader, self.note = _reader(self.dataset, source)

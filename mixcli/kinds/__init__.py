@@ -13,7 +13,7 @@ import numpy as np
 
 
 def kind(name: str) -> Any:
-    """The module for "points" or "images"."""
+    """The module for "points", "images", or "hidden" states of networks of images."""
     return import_module(f"mixcli.kinds.{name}")
 
 

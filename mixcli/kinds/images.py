@@ -48,6 +48,8 @@ def probe(job: Job, model: Any) -> Tensor:
 def completed(job: Job, source: Source, model: Any) -> Job:
     if other := set(job.keep) - {"mask", "saliency"}:  # saliency is kept for viewing only, in no field
         raise UsageError(f"{min(other)}: is for points, and images are mixed; leave it out")
+    if "mask" in job.keep and not job.method.traits.mask:
+        raise UsageError(f"--keep mask: {job.method.traits.name} has no share of each pixel; leave it out")
     if hasattr(job.method, "fits"):
         job.method.fits(job.size)
     return job
@@ -58,13 +60,13 @@ def reader(job: Job, source: Source, classes: int, model: Any, note: Callable[[s
     return PictureReader(source, classes, job.size)
 
 
-def fields(job: Job, source: Source, classes: int) -> tuple[Field, ...]:
+def fields(job: Job, source: Source, classes: int, model: Any) -> tuple[Field, ...]:
     traits = job.method.traits
     draws = len(traits.draw_names)
     return image_fields(job.size, classes, traits.parents, draws, traits.query, job.keep, traits.raw)
 
 
-def map_shape(pictures: Pictures) -> tuple[int, ...]:
+def map_shape(engine: Engine, pictures: Pictures) -> tuple[int, ...]:
     return pictures.values.shape[1:3]
 
 

@@ -83,7 +83,7 @@ def _parts(job: Job, source: Source, model: Any) -> range | None:
     return range(first, first + model.parts)
 
 
-def fields(job: Job, source: Source, classes: int) -> tuple[Field, ...]:
+def fields(job: Job, source: Source, classes: int, model: Any) -> tuple[Field, ...]:
     traits = job.method.traits
     return cloud_fields(
         job.points, classes, traits.parents, len(traits.draw_names), traits.query,
@@ -91,7 +91,7 @@ def fields(job: Job, source: Source, classes: int) -> tuple[Field, ...]:
     )  # fmt: skip
 
 
-def map_shape(clouds: Clouds) -> tuple[int, ...]:
+def map_shape(engine: Engine, clouds: Clouds) -> tuple[int, ...]:
     return clouds.xyz.shape[1:2]
 
 

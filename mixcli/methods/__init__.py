@@ -35,7 +35,7 @@ class Traits:
 
     name: str
     data: str  # "points" or "images"
-    saliency: str | None  # "gradient" or none at all
+    saliency: str | None  # a kind of map of `picture_saliency`, "gradient" of clouds, "hidden" states, or none at all
     assignment: bool  # whether b comes with the optimal bijection phi
     draws: int  # uniforms that one mix needs
     draw_names: tuple[str, ...]  # columns of `draw`
@@ -45,6 +45,8 @@ class Traits:
     parents: int = 2  # P, source samples of one row
     pairing: str = "random"  # unless the user chooses another
     group: int = 0  # samples that are mixed with each other, as many mixes as samples; 0: pairs
+    mask: bool = True  # whether a mix of images has one
+    writes: str = ""  # what a row's data is, where it is not of the kind of the source: "hidden"
     raw: bool = False  # whether the published label shares need not sum to 1, and are kept as `weight_raw`
 
 
