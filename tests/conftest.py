@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from picture_files import Gallery
 
 import mixcli
 from mixcli.dataset import Dataset
@@ -71,6 +72,11 @@ def tiny(tmp_path: Path) -> Tiny:
     torch.manual_seed(0)
     torch.save({f"module.{k}": v for k, v in DGCNN(4, k=20, emb=16).state_dict().items()}, ckpt)
     return Tiny(tmp_path, source, ckpt)
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Gallery:
+    return Gallery(tmp_path)
 
 
 def rows_of(path: Path) -> dict[str, bytes]:
