@@ -45,8 +45,10 @@ def _overlaid(one: Shown, made: Made | None, alone: dict[int, np.ndarray]) -> Sh
     if made is None:
         own = alone[one.parent[0]]
         return replace(one, saliency=own, parent_saliency=(own,))
-    saliency, index = made.mix.saliency[0].cpu().numpy(), getattr(made.mix, "index", None)
-    index = None if index is None else index[0].cpu().numpy()
+    saliency, index = (
+        None if found is None else found[0].cpu().numpy()  # of a group only the parents' maps are known
+        for found in (made.mix.saliency, getattr(made.mix, "index", None))
+    )
     return replace(one, saliency=saliency, parent_saliency=tuple(made.saliency), index=index)
 
 
