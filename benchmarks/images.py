@@ -3,7 +3,8 @@
     python benchmarks/images.py --size 32 --images 512
     python benchmarks/images.py --size 224 --images 64
 
-Milliseconds an image on all cores, and the peak memory of a process of its own. Pictures are made here: smooth blobs
+Milliseconds an image on all cores, the whole as a multiple of the gradient saliency of the same images, measured in the
+same run, and the peak memory of a process of its own. `--only` takes some methods. Pictures are made here: smooth blobs
 with some noise, as PNG files in class folders. Networks have random weights; what they cost does not depend on that.
 """
 
@@ -27,11 +28,12 @@ from mixcli.formats.container import open_sink
 from mixcli.job import FROM_A_MODEL, Job
 from mixcli.methods import get
 from mixcli.report import Report
-from mixcli.rows import mixed_rows
+from mixcli.rows import mixed_rows, parents_of
 from mixcli.run import open_engine
 from mixcli.setup import Setup
 
 CLASSES = 10
+WIDTHS = (9, 10, 9, 9, 10, 12, 9)  # of the columns
 
 
 def pictures(folder: Path, count: int, size: int) -> Path:
@@ -84,9 +86,12 @@ def measure(name: str, source: Path, ckpt: Path, size: int, out: Path) -> Stages
     """One window, every stage by itself; the first round of each only warms up."""
     method = get(name)()
     network = str(ckpt) if method.traits.saliency in FROM_A_MODEL else None
-    setup = Setup(Job(method, (str(source),), out, network, size=(size, size)), Report())
+    if method.traits.writes:
+        out = out.with_suffix(".h5")
+    layer = "layer2" if method.traits.saliency == "hidden" else None
+    setup = Setup(Job(method, (str(source),), out, network, size=(size, size), layer=layer), Report())
     window = setup.plan.windows[0]
-    sink = open_sink(out, setup.fields, setup.plan.rows, "folder")
+    sink = open_sink(out, setup.fields, setup.plan.rows, setup.job.container)
     with closing(open_engine(setup)) as engine:
         for _ in range(2):
             times = [time.perf_counter()]
@@ -101,8 +106,10 @@ def measure(name: str, source: Path, ckpt: Path, size: int, out: Path) -> Stages
             times.append(time.perf_counter())
             sink.create()
             for pairs, mixes in made:
-                parents = np.stack([window.samples[side[0, pairs]] for side in (work.a, work.b)], 1)
-                rows = mixed_rows(mixes, parents[:, : method.traits.parents], setup.source, setup.classes, setup.fields)
+                sides = np.stack([window.samples[side[0, pairs]] for side in (work.a, work.b)], 1)
+                sides = sides[:, : min(method.traits.parents, 2)]
+                parents = np.stack([parents_of(mix, sides) for mix in mixes], 1)
+                rows = mixed_rows(mixes, parents, setup.source, setup.classes, setup.fields)
                 sink.write(0, pairs.start, rows)
             sink.finish(0)
             times.append(time.perf_counter())
@@ -115,19 +122,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--images", type=int, default=512)
+    parser.add_argument("--only", nargs="*", help="methods, beside sage, whose saliency is the measure")
     options = parser.parse_args()
-    names = [name for name, cls in mixcli.METHODS.items() if cls.traits.data == "images"]
+    names = ["sage", *(name for name, cls in mixcli.METHODS.items() if cls.traits.data == "images" and name != "sage")]
+    names = [name for name in names if not options.only or name in ("sage", *options.only)]
     print(f"{options.images} images of {options.size} px, PreAct-ResNet-18 where a method asks for a network")
-    print(f"{'ms an image':<18}{'decode':>9}{'saliency':>10}{'mix':>9}{'encode':>9}{'images/s':>10}{'peak MB':>9}")
+    heads = zip(("decode", "saliency", "mix", "encode", "images/s", "x saliency", "peak MB"), WIDTHS, strict=True)
+    print(f"{'ms an image':<18}" + "".join(f"{head:>{wide}}" for head, wide in heads))
     with tempfile.TemporaryDirectory() as folder:
         source = pictures(Path(folder) / "in", options.images, options.size)
-        ckpt = checkpoint(Path(folder) / "net.pt")
+        ckpt, gradient = checkpoint(Path(folder) / "net.pt"), 0.0
         for name in names:
             with multiprocessing.get_context("spawn").Pool(1) as alone:
                 found = alone.apply(measure, (name, source, ckpt, options.size, Path(folder) / "out"))
+            gradient = gradient or found.saliency
             total = found.decode + found.saliency + found.mix + found.encode
-            stages = f"{found.decode:9.3f}{found.saliency:10.3f}{found.mix:9.3f}{found.encode:9.3f}"
-            print(f"{name:<18}{stages}{1e3 / total:10.0f}{found.peak:9.0f}")
+            cells = (found.decode, found.saliency, found.mix, found.encode, 1e3 / total, total / gradient, found.peak)
+            places = (3, 3, 3, 3, 0, 2, 0)
+            texts = (f"{cell:{wide}.{n}f}" for cell, wide, n in zip(cells, WIDTHS, places, strict=True))
+            print(f"{name:<18}" + "".join(texts))
 
 
 if __name__ == "__main__":
