@@ -1,0 +1,30 @@
+"""Images cut into a grid of equal cells."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def summed(maps: Tensor, grid: tuple[int, int]) -> Tensor:
+    """What each cell holds, in double precision: (B,H,W), rows and columns of cells -> (B,h,w) f64.
+
+    >>> summed(torch.arange(8.0).view(1, 2, 4), (1, 2)).tolist()
+    [[[10.0, 18.0]]]
+    """
+    return maps.unflatten(1, (grid[0], -1)).sum(2, dtype=torch.float64).unflatten(2, (grid[1], -1)).sum(3)
+
+
+def spread(cells: Tensor, size: tuple[int, int]) -> Tensor:
+    """Each cell's value at all of its pixels: (B,h,w) -> (B,H,W)."""
+    high, wide = size[0] // cells.shape[1], size[1] // cells.shape[2]
+    return cells.repeat_interleave(high, 1).repeat_interleave(wide, 2)
+
+
+def nearest_divisor(number: int, wanted: int) -> int:
+    """The larger of two that are as near.
+
+    >>> nearest_divisor(16, 4), nearest_divisor(14, 4), nearest_divisor(2, 4), nearest_divisor(7, 4)
+    (4, 2, 2, 7)
+    """
+    return min((d for d in range(number, 0, -1) if number % d == 0), key=lambda d: abs(d - wanted))
