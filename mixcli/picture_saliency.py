@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mixcli.errors import CheckpointError
 from mixcli.models.fold import autograd_vjp
+from mixcli.models.hidden import both
 from mixcli.saliency import NonFinite, cotangent
 
 NORMS = ("l2", "l1", "rms")
@@ -48,16 +49,55 @@ def gradient(net: nn.Module, x: Tensor, label: Tensor | None = None, norm: str =
     return _maps(_norm(g, norm), logits)
 
 
-def activation(net: nn.Module, x: Tensor) -> Maps:
-    """The sum over channels of |A| of the last feature maps, brought to the size of x. (B,3,H,W) f32, normalised."""
-    if not hasattr(net, "features"):
-        raise CheckpointError("a network that is a program has no last feature maps by name; use --saliency gradient")
+def activation(net: nn.Module, x: Tensor, layer: str | None = None) -> Maps:
+    """The sum over channels of |A| of the last feature maps, brought to the size of x. (B,3,H,W) f32, normalised.
+
+    `layer` names another layer, as in `mixcli.models.hidden`. Raises `NonFinite`, and CheckpointError where a network
+    has no such maps.
+    """
     with torch.no_grad():
-        features = net.features(x)
-        logits = net.classify(features)
+        features, logits = _last(net, x) if layer is None else both(net, x, layer)
+    if features.ndim != 4:
+        raise CheckpointError(f"--layer {layer}: gives shape {tuple(features.shape)}, no maps of an image's places")
     _require_finite(x, logits, features)
-    heat = features.abs().sum(1, keepdim=True)
-    return _maps(F.interpolate(heat, x.shape[2:], mode="bilinear", align_corners=False)[:, 0], logits)
+    return _maps(_enlarged(features.abs().sum(1), x), logits)
+
+
+def cam(net: nn.Module, x: Tensor, label: Tensor | None = None) -> Maps:
+    """Class activation maps as SnapMix takes them (Huang et al., AAAI 2021), before they are made to sum to 1.
+
+    What each place of the rectified last feature maps adds to the logit of `label` (B,), brought to the size of
+    x (B,3,H,W) f32, less its least value. None stands for the model's own prediction. Networks that end with a ReLU are
+    rectified already; for others this follows the published code. Raises `NonFinite`, and CheckpointError where the
+    network's head is not known to be a pool and a linear layer.
+    """
+    if not hasattr(net, "evidence"):
+        raise CheckpointError(
+            "a network that is a program does not tell its pool and linear layer, which class activation maps need; "
+            "use --saliency gradient, or pass a checkpoint of weights"
+        )
+    with torch.no_grad():
+        features, logits = _last(net, x)
+        evidence = net.evidence(features.relu(), logits.argmax(1) if label is None else label)
+    _require_finite(x, logits, features)
+    heat = _enlarged(evidence, x)
+    return _maps(heat - heat.amin((1, 2), keepdim=True), logits)
+
+
+def _last(net: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The last feature maps and the logits of mixcli's own networks."""
+    if not hasattr(net, "features"):
+        raise CheckpointError(
+            "a network that is a program has no last feature maps by name; --layer names one of its layers, or use "
+            "--saliency gradient"
+        )
+    features = net.features(x)
+    return features, net.classify(features)
+
+
+def _enlarged(heat: Tensor, x: Tensor) -> Tensor:
+    """(B,h,w) -> (B,H,W)."""
+    return F.interpolate(heat[:, None], x.shape[2:], mode="bilinear", align_corners=False)[:, 0]
 
 
 def without_model(maps: Tensor) -> Maps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from math import isqrt
 
 import torch.nn.functional as F
@@ -29,6 +30,7 @@ class Residual:
     tap: int = 0
     centred: bool = False
     relu: bool = False  # after the sum
+    name: str = ""  # what the keys of its layers begin with
 
     def __call__(self, x: Tensor) -> Tensor:
         start = run(self.body[: self.tap], x)
@@ -86,6 +88,7 @@ class Network(Folded):
             put(self, name, layer)
         self.plan, self.head, self.window = plan, head, window
         self.classes = layers[head].out_features
+        self.first = next(name for name, layer in layers.items() if layer is plan.stem[0])
         self._frozen = False
 
     def freeze(self) -> Network:
@@ -97,15 +100,59 @@ class Network(Folded):
         """What ``features`` runs once the network is frozen."""
         return self.plan.folded()
 
+    def running(self) -> Plan:
+        """The plan that is run: once frozen the folded one, but with the statistics of the batch in training mode."""
+        return self.weights() if self._frozen and not self.training else self.plan
+
     def features(self, x: Tensor) -> Tensor:
         """The map (B, C, h, w) that is pooled: what the last block gives, normalised where the network does so."""
-        plan = self.weights() if self._frozen and not self.training else self.plan
+        plan = self.running()
         return run([*plan.stem, *plan.blocks, *plan.tail], x)
 
     def classify(self, maps: Tensor) -> Tensor:
         """Logits (B, classes) of what ``features`` gives."""
         linear = self.get_submodule(self.head)
         return linear(self._pooled(maps, linear.in_features))
+
+    def evidence(self, maps: Tensor, label: Tensor) -> Tensor:
+        """The class activation map (Zhou et al., CVPR 2016) of what ``features`` gives, for the classes label (B,).
+
+        (B, C, h, w) -> (B, h, w), whose mean is the class's logit: each place through the linear layer, with the
+        weights of its own window where that layer has several.
+        """
+        linear = self.get_submodule(self.head)
+        side = isqrt(linear.in_features // maps.shape[1])
+        weight = linear.weight[label].view(*maps.shape[:2], side, side) * side**2
+        if side > 1:
+            weight = F.interpolate(weight, maps.shape[2:])  # the nearest
+        return (maps * weight).sum(1) + linear.bias[label][:, None, None]
+
+    def cuts(self) -> dict[str, int]:
+        """The hidden layers, in the order in which they begin, and how many steps of the plan have then been run.
+
+        They have the names that a checkpoint's keys give to the first convolution, to each block, and to whatever holds
+        several of these, which ends with the last of them.
+        """
+        found = {**dict.fromkeys(holders(self.first), len(self.plan.stem)), self.first: 1}
+        for steps, block in enumerate(self.plan.blocks, len(self.plan.stem) + 1):
+            found |= dict.fromkeys([*holders(block.name), block.name], steps)
+        return found
+
+    def hidden(self, x: Tensor, layer: str) -> Tensor:
+        """What a layer of ``cuts`` gives for normalised images (B, 3, H, W): (B, C, h, w)."""
+        return run(self._parted(layer)[0], x)
+
+    def rest(self, maps: Tensor, layer: str) -> Tensor:
+        """Logits (B, classes) of what ``hidden`` gives."""
+        return self.classify(run(self._parted(layer)[1], maps))
+
+    def _parted(self, layer: str) -> tuple[list[Step], list[Step]]:
+        """The steps up to a layer and those behind it; a BatchNorm behind the first convolution is not yet folded."""
+        steps, plan, plain = self.cuts()[layer], self.running(), self.plan.stem
+        if steps < len(plain):
+            return [*plain[:steps]], [*plain[steps:], *plan.blocks, *plan.tail]
+        done = steps - len(plain)
+        return [*plan.stem, *plan.blocks[:done]], [*plan.blocks[done:], *plan.tail]
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, classes) of normalised images (B, 3, H, W)."""
@@ -123,6 +170,15 @@ class Network(Folded):
                 f"where the network's linear layer takes {wanted // channels}; leave window out"
             )
         return F.avg_pool2d(maps, self.window).flatten(1)
+
+
+def holders(name: str) -> list[str]:
+    """The modules that a module lies in, the outermost first.
+
+    >>> holders("block1.layer.0")
+    ['block1', 'block1.layer']
+    """
+    return [*accumulate(name.split("."), "{}.{}".format)][:-1]
 
 
 def put(module: nn.Module, name: str, layer: nn.Module) -> None:

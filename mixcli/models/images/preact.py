@@ -62,7 +62,7 @@ def _block(layers: Layers, names: Names, prefix: str, channels: int, stride: int
         body += [norm, RELU, conv]
     fits = stride == 1 and channels == inner
     shortcut = [] if fits else [layers.conv(prefix + names.shortcut, channels, 1, stride, inner)]
-    return Residual(body, shortcut, tap=0 if names.raw else 2), inner
+    return Residual(body, shortcut, tap=0 if names.raw else 2, name=prefix[:-1]), inner
 
 
 def _tail(layers: Layers, names: Names, channels: int) -> list[Step]:

@@ -42,7 +42,7 @@ def _block(layers: Layers, prefix: str, channels: int, stride: int) -> tuple[Res
     if inner < channels:
         raise ValueError(f"{prefix}: zeros cannot make {channels} channels {inner}")
     shortcut = [nn.AvgPool2d(2, ceil_mode=True)] if stride == 2 else []
-    return Residual(body[:-1], shortcut), inner
+    return Residual(body[:-1], shortcut, name=prefix[:-1]), inner
 
 
 LAYOUTS = (

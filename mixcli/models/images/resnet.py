@@ -57,7 +57,7 @@ def _block(layers: Layers, names: Names, prefix: str, channels: int, stride: int
         inner = conv.out_channels
         body += [conv, layers.norm(prefix + names.norms[i], inner), RELU]
     shortcut = _shortcut(layers, names, prefix, channels, inner, stride)
-    return Residual(body[:-1], shortcut, centred=True, relu=True), inner
+    return Residual(body[:-1], shortcut, centred=True, relu=True, name=prefix[:-1]), inner
 
 
 def _shortcut(layers: Layers, names: Names, prefix: str, inner: int, outer: int, stride: int) -> list[Step]:
