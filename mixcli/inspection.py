@@ -8,6 +8,7 @@ and, where masks were kept, `lam_pixel`: {"histogram": 20 counts of parent a's s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -158,16 +159,25 @@ def render(found: dict[str, Any], unicode: bool = True) -> str:
         f"method     {found['method']}   {options}",
         f"pairs      {recipe['pairing']}, --partners {recipe['partners']}, -k {recipe['k']}, seed {recipe['seed']}, "
         f"window {recipe['window']}" + _shard(recipe["shard"]),
-        f"lambda     0 {bars(lam['histogram'], unicode)} 1  " + _lam_words(lam, found["mixes"]),
     ]
-    for what in ("point", "pixel"):
-        if share := found["lam_" + what]:
-            told = f"{share['pure_a']:.0%} pure A, {share['pure_b']:.0%} pure B"
-            lines.append(f"  by {what} 0 {bars(share['histogram'], unicode)} 1  {told}")
+    if recipe["pairing"] != "none":
+        lines.append(f"lambda     0 {bars(lam['histogram'], unicode)} 1  " + _lam_words(lam, found["mixes"]))
+    lines += [*_share_lines(found, unicode)]
     lines += [_parent_words(found["parents"]), *_geometry_words(found), *_pixel_words(found), ""]
     lines += [*_class_lines(found["classes"], unicode), ""]
     lines += ["contents", *(_field_line(f, found["rows"]) for f in found["fields"]), "", "made by", *_made_by(found)]
     return "\n".join(lines)
+
+
+def _share_lines(found: dict[str, Any], unicode: bool) -> Iterator[str]:
+    """What the points or pixels of a mix have of A, or those of a single image of itself."""
+    pair = found["recipe"]["pairing"] != "none"
+    for what in ("point", "pixel"):
+        if share := found["lam_" + what]:
+            told = ("pure A", "pure B") if pair else ("kept", "new")
+            words = f"{share['pure_a']:.0%} {told[0]}, {share['pure_b']:.0%} {told[1]}"
+            lead = f"  by {what}" if pair else "kept      "
+            yield f"{lead} 0 {bars(share['histogram'], unicode)} 1  {words}"
 
 
 def bars(histogram: list[int], unicode: bool) -> str:

@@ -11,8 +11,19 @@ from mixcli.errors import UsageError
 from mixcli.options import OPTIONS, PAIRS, PARTICULAR, RUNNING, SOURCE, Option
 
 
-def options_for(kinds: Iterable[str]) -> list[Option]:
-    """Options of a method that mixes any of these kinds, in the order of the help."""
+def options_for(kinds: Iterable[str], parents: int = 2, group: int = 0) -> list[Option]:
+    """Options of a method that mixes any of these kinds, in the order of the help.
+
+    One of a single parent, or of groups, pairs nobody.
+    """
+    return [option for option in _all(kinds) if name_of(option) not in _useless(parents, group)]
+
+
+def _useless(parents: int, group: int) -> set[str]:
+    return {"pairing", "pairing_fallback"} | ({"partners"} if parents == 1 else set()) if parents == 1 or group else set()
+
+
+def _all(kinds: Iterable[str]) -> list[Option]:
     found: dict[str, Option] = {}
     for kind in kinds:
         for option in PARTICULAR[kind]:

@@ -67,7 +67,7 @@ def _of_image(one: Shown, color: str) -> Iterator[Tile]:
     if hot and one.saliency is not None:
         yield Tile(_sized(heated(one.data, one.saliency)), "saliency")
     if one.lam is not None and one.method not in UNMIXED:
-        mean = f"  {np.nan_to_num(one.lam).mean():.2f} of A"
+        mean = f"  {np.nan_to_num(one.lam).mean():.2f} {'of A' if len(one.parent) > 1 else 'kept'}"
         yield Tile(_sized(mask_picture(one.lam, whole=color == "parent")), "mask", mean)
 
 

@@ -48,7 +48,7 @@ def test_what_is_no_mix_stands_alone(method):
 
 def test_a_mix_of_one_parent_shows_it():
     cut = image_row(method="cutout", parent=(1,), label=(0,), weight=(1.0,), names=("chair",), parents=(picture(1),))
-    assert titles(cut) == ["A  chair #1", "[7]", "mask  0.75 of A"]
+    assert titles(cut) == ["A  chair #1", "[7]", "mask  0.75 kept"]
 
 
 def test_more_than_two_parents():
