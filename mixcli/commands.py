@@ -1,4 +1,4 @@
-"""The commands beside the methods: merge, inspect, verify, view."""
+"""The commands beside those of the methods: methods, convert, merge, inspect, verify, view."""
 
 from __future__ import annotations
 
@@ -17,10 +17,16 @@ from mixcli.errors import UsageError, address
 from mixcli.options import OPTIONS, VERBOSITY, SizeType, add, chosen
 
 
+def ending(*examples: str) -> str:
+    """The last lines of a command's help, below its options: examples of it."""
+    return "\b\nExample:\n  " + "\n  ".join(examples)
+
+
 def conclude(console: Console, result: Any) -> None:
     """The end of a run: what was made, on stdout where it is, and exit code 3 where samples were skipped."""
     console.note(_summary(result.manifest))
-    click.echo(str(result.path))
+    if str(result.path) != "-":  # what was streamed is on stdout itself
+        click.echo(str(result.path))
     if result.manifest["skipped"]:
         raise click.exceptions.Exit(3)
 
@@ -36,12 +42,33 @@ def _summary(manifest: dict[str, Any]) -> str:
     return "; ".join(told)
 
 
+@click.command("methods", epilog=ending("mixcli methods", "mixcli methods sagemix"))
+@click.argument("names", nargs=-1, metavar="[METHOD]...")
+@click.option("--options", is_flag=True, help="List every method's own options, as for a METHOD that is named.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, schema mixcli.methods/1.")
+@add(VERBOSITY)
+def list_methods(names: tuple[str, ...], options: bool, as_json: bool, **shown: Any) -> None:
+    """List the methods: what they mix, what they need, where they were published; and their options."""
+    verbosity(shown)
+    from mixcli.method_table import render, render_options, table
+
+    found = table(list(names))
+    if as_json:
+        return say(json.dumps(found))
+    say(render(found))
+    if names or options:
+        say("\n" + render_options(found, max(60, shutil.get_terminal_size().columns)))
+    return None
+
+
 # Options of `convert`: those of the mixing commands that concern reading and writing.
 READING = ("--subsample", "--pad", "--normalize", "--split", "--drop-background", "--classes", "--on-error")
 WRITING = ("--workers", "--resume", "--overwrite")
 
 
-@click.command()
+@click.command(
+    epilog=ending("mixcli convert modelnet40_normal_resampled/ modelnet40.h5", "mixcli convert mixed.h5 mixed_ply/")
+)
 @click.argument("source", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.option("--points", type=click.IntRange(1), help="Points of a cloud; by default as many as the source has.")
@@ -50,14 +77,9 @@ WRITING = ("--workers", "--resume", "--overwrite")
 @add([option for option in OPTIONS["points"] if option[0][0] in READING + WRITING])
 @add(VERBOSITY)
 def convert(source: str, out: str, **arguments: Any) -> None:
-    """Write any source, or a mixed dataset, to any container without mixing: .h5, .npz, or a folder.
-
-    \b
-    Example:
-      mixcli convert modelnet40_normal_resampled/ modelnet40.h5
-      mixcli convert mixed.h5 mixed_ply/
-    """
+    """Write any source, or a mixed dataset, to any container without mixing: .h5, .npz, or a folder."""
     quiet, _ = verbosity(arguments)
+    _check_no_stream(out)
     from mixcli.conversion import convert as convert_
 
     typed = shlex.join(["mixcli", *sys.argv[1:]])
@@ -69,19 +91,20 @@ def convert(source: str, out: str, **arguments: Any) -> None:
     return None
 
 
-@click.command()
+def _check_no_stream(out: str) -> None:
+    if out == "-":
+        raise UsageError("-: only the mixing commands stream to stdout; name a .h5 or .npz file, or a folder")
+
+
+@click.command(epilog=ending("mixcli merge mixed.0.h5 mixed.1.h5 mixed.2.h5 --out mixed.h5"))
 @click.argument("shards", nargs=-1, required=True, type=click.Path())
 @click.option("--out", required=True, type=click.Path(), help="The whole dataset: .h5, .npz or a folder.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 @add(VERBOSITY)
 def merge(shards: tuple[str, ...], out: str, overwrite: bool, **shown: Any) -> None:
-    """Join all shards of a run into the dataset that one run would have made.
-
-    \b
-    Example:
-      mixcli merge mixed.0.h5 mixed.1.h5 mixed.2.h5 --out mixed.h5
-    """
+    """Join all shards of a run into the dataset that one run would have made."""
     quiet, _ = verbosity(shown)
+    _check_no_stream(out)
     from mixcli.merge import merge as merge_
 
     with Console(quiet) as console:
@@ -89,35 +112,30 @@ def merge(shards: tuple[str, ...], out: str, overwrite: bool, **shown: Any) -> N
     click.echo(out)
 
 
-@click.command()
+@click.command(epilog=ending("mixcli inspect mixed.h5", "mixcli inspect mixed.h5 --score"))
 @click.argument("path", type=click.Path())
 @click.option("--full", is_flag=True, help="Look at every row of a large dataset, not at a sample.")
 @click.option("--score", is_flag=True, help="Measure how good the mixes are, with the checkpoint.")
 @click.option("--ckpt", type=click.Path(), help="Another checkpoint for --score than that of the manifest.")
+@click.option("--normalize", metavar="PRESET", help="What its images were normalised by, as for the mixing commands.")
 @click.option("--trust-ckpt", is_flag=True, help="Load a checkpoint that is a program.")
 @click.option("--source", multiple=True, metavar="PATH", help="Where the source is now, if it moved.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, schema mixcli.inspect/1 or mixcli.scores/1.")
 @add(VERBOSITY)
 def inspect(
-    path: str, full: bool, score: bool, ckpt: str | None, trust_ckpt: bool, source: tuple[str, ...], as_json: bool,
-    **shown: Any,
+    path: str, full: bool, score: bool, ckpt: str | None, normalize: str | None, trust_ckpt: bool,
+    source: tuple[str, ...], as_json: bool, **shown: Any,
 ) -> None:  # fmt: skip
-    """Show what is in a mixed dataset and what made it; with --score, how good it is.
-
-    \b
-    Example:
-      mixcli inspect mixed.h5
-      mixcli inspect mixed.h5 --score
-    """
+    """Show what is in a mixed dataset and what made it; with --score, how good it is."""
     quiet, _ = verbosity(shown)
     sys.stdout.reconfigure(errors="replace")  # a provenance string may hold what the terminal cannot show
     if score:
         from mixcli import scoring
 
         with Console(quiet) as console:
-            found = scoring.score(path, ckpt, trust_ckpt, list(source) or None, full, console.report())
+            found = scoring.score(path, ckpt, trust_ckpt, list(source) or None, full, console.report(), normalize)
         say(json.dumps(found) if as_json else scoring.render(found))
-        console.note(f"kept in {path}.scores.json; mixcli view {path} --worst shows the worst")
+        console.note(f"kept in {Path(path)}.scores.json; mixcli view {path} --worst shows the worst")
         return
     from mixcli import inspection
 
@@ -129,7 +147,7 @@ def _unicode() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
-@click.command()
+@click.command(epilog=ending("mixcli verify mixed.h5 --replay 16"))
 @click.argument("path", type=click.Path())
 @click.option("--replay", default="0", metavar="N|all", help="Make so many rows again from source and checkpoint.")
 @click.option("--source", multiple=True, metavar="PATH", help="Where the source is now, if it moved; may be repeated.")
@@ -140,12 +158,7 @@ def _unicode() -> bool:
 def verify(
     path: str, replay: str, source: tuple[str, ...], ckpt: str | None, trust_ckpt: bool, as_json: bool, **shown: Any
 ) -> None:
-    """Find every way in which a mixed dataset is not what its manifest says. Faults: one a line, exit code 5.
-
-    \b
-    Example:
-      mixcli verify mixed.h5 --replay 16
-    """
+    """Find every way in which a mixed dataset is not what its manifest says. Faults: one a line, exit code 5."""
     quiet, _ = verbosity(shown)
     if replay != "all" and not replay.isdigit():
         raise click.UsageError(f"--replay {replay}: must be a count or all")
@@ -164,7 +177,13 @@ def verify(
         raise click.exceptions.Exit(5)
 
 
-@click.command()
+@click.command(
+    epilog=ending(
+        "mixcli view mixed.h5 -o sheet.png",
+        "mixcli view mixed.h5 -o gallery.html -n 200",
+        "mixcli view mixed.h5 --class chair --sort even",
+    )
+)
 @click.argument("path", type=click.Path())
 @click.option("-o", "--out", type=click.Path(), help="Write a contact sheet, .png, or a gallery, .html.")
 @click.option("-n", "count", type=click.IntRange(1), default=12, show_default=True, help="How many rows.")
@@ -187,12 +206,6 @@ def view(path: str, **arguments: Any) -> None:
     """Look at rows beside their parents: A orange, B blue. Works without display, GPU and internet.
 
     Without -o: a preview in the terminal, a table in a pipe, the gallery on a desktop.
-
-    \b
-    Example:
-      mixcli view mixed.h5 -o sheet.png
-      mixcli view mixed.h5 -o gallery.html -n 200
-      mixcli view mixed.h5 --class chair --sort even
     """
     quiet, _ = verbosity(arguments)
     with Console(quiet) as console:

@@ -54,13 +54,11 @@ def uniforms(
     52 bits and a half: u and 1 - u are both exact, so a symmetric inverse CDF is symmetric to the last bit.
     """
     pair = np.asarray(pair, np.uint64)
-    word2 = pair + (np.uint64(window) << _HALF)
-    fill = [np.full_like(pair, value) for value in (j, round_)]
-    blocks = [
-        philox((np.full_like(pair, block), fill[0], word2, fill[1]), key(seed, stream))
-        for block in range(max(1, -(-width // 4)))
-    ]
-    words = np.concatenate(blocks, axis=-1)[:, :width]
+    blocks = np.arange(max(1, -(-width // 4)), dtype=np.uint64)
+    word2 = np.repeat(pair + (np.uint64(window) << _HALF), len(blocks))
+    fill = [np.full_like(word2, value) for value in (j, round_)]
+    found = philox((np.tile(blocks, len(pair)), fill[0], word2, fill[1]), key(seed, stream))
+    words = found.reshape(len(pair), 4 * len(blocks))[:, :width]
     return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 

@@ -1,9 +1,13 @@
 """Manifold Mixup: hidden states of a layer, mixed, written and trained on."""
 
+import re
+import shlex
+
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from conftest import ROOT
 from PIL import Image
 
 import mixcli
@@ -73,6 +77,24 @@ def test_what_does_not_fit_is_told_before_any_work(gallery, arguments, told):
     with pytest.raises(UsageError, match=told):
         mixed(gallery, **arguments)
     assert not list(gallery.folder.glob("hidden*"))
+
+
+def test_the_page_on_hidden_states(gallery, monkeypatch):
+    """Its commands and its training, on a small network."""
+    gallery.source.rename(gallery.folder / "images")
+    (gallery.folder / "photos").mkdir()
+    (gallery.folder / "images").rename(gallery.folder / "photos" / "train")
+    gallery.ckpt.rename(gallery.folder / "preact_resnet.pt")
+    monkeypatch.chdir(gallery.folder)
+    text = (ROOT / "docs" / "hidden_states.md").read_text()
+    for line in re.search(r"```sh\n(.*?)```", text, re.S)[1].splitlines():
+        done = CliRunner().invoke(main, shlex.split(line)[1:])
+        assert done.exit_code == 0, done.stderr
+    exec(compile(re.search(r"```python\n(.*?)```", text, re.S)[1], "hidden_states.md", "exec"), {})
+    before, after = load("preact_resnet.pt").net.state_dict(), load("after.pt").net.state_dict()
+    assert torch.equal(before["layer1.0.conv1.weight"], after["layer1.0.conv1.weight"])
+    assert not torch.equal(before["layer3.0.conv1.weight"], after["layer3.0.conv1.weight"])
+    assert "docs/hidden_states.md" in (ROOT / "README.md").read_text()
 
 
 def test_what_is_told_of_them(gallery):

@@ -32,6 +32,7 @@ SMALL, CELL = 64, 4  # pixels: of images up to this side the release moves cells
     draw_names=("lam", "block"),
     query=False,
     keeps=("self-pair", "lam-one"),
+    moves=True,
     example="mixcli puzzlemix --in cifar10/train --ckpt resnet18.pt --out mixed/ -k 4",
 )
 @dataclass(frozen=True)
@@ -58,6 +59,9 @@ class PuzzleMix:
         for flag, value, most in (("--beta", self.beta, 1e9), ("--gamma", self.gamma, 1), ("--eta", self.eta, 1e9)):
             if not 0 <= value <= most:
                 raise UsageError(f"{flag} {value}: must be from 0 to {most:g}")
+
+    def needs(self) -> dict:
+        return {"moves": self.transport}
 
     def numbers(self) -> tuple[int, ...]:
         """`blocks` as numbers."""
