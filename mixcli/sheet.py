@@ -82,14 +82,15 @@ def _meanings(shown: list[Shown], color: str) -> list[str]:
     if any(not is_picture(one.data) for one in shown):
         return ["saliency" if color == "saliency" else "lam"]
     hot = color == "saliency" and any(one.saliency is not None or one.parent_saliency for one in shown)
-    masks = [one for one in shown if one.lam is not None]
-    return ["saliency"] * hot + ["lam" if any(len(one.parent) > 1 for one in masks) else "kept"] * bool(masks)
+    most = max((len(one.parent) for one in shown if one.lam is not None), default=0)
+    return ["saliency"] * hot + [{1: "kept", 2: "lam"}.get(most, "first")] * bool(most)
 
 
 def _legend(page: Image, pen: Any, top: int, meanings: list[str], note: str) -> None:
     words = {
         "saliency": ("saliency   0", "most", heat),
         "lam": ("lambda   0 = B", "1 = A", ramp),
+        "first": ("mask   0 = others", "1 = A", ramp),
         "kept": ("mask   0 = new", "1 = kept", ramp),
     }
     left = GAP
