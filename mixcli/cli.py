@@ -9,17 +9,20 @@ import sys
 import traceback
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mixcli import __version__, commands
-from mixcli.commands import conclude
+from mixcli.commands import conclude, ending
 from mixcli.console import Console, say, verbosity
 from mixcli.errors import MixError, UsageError
 from mixcli.methods import get, kinds_of, methods
 from mixcli.option_kinds import check_given, name_of, options_for
 from mixcli.options import FILES, VERBOSITY, add, method_option
+
+if TYPE_CHECKING:
+    from mixcli.formats.listed import Listed
 
 EXIT_CODES = """\b
 Exit codes: 0 done, 1 failed, 2 usage, 3 done but samples were skipped, 4 checkpoint, 5 verify found faults,
@@ -94,14 +97,15 @@ def method_command(name: str) -> click.Command:
     cls = get(name)
 
     own = {f.name for f in fields(cls)}
-    common = [option for option in options_for(kinds_of(cls)) if name_of(option) not in own]
+    shared = options_for(kinds_of(cls), cls.traits.parents, cls.traits.group)
+    common = [option for option in shared if name_of(option) not in own]
 
     @add([*FILES, *map(method_option, fields(cls)), *common, *VERBOSITY])
     def command(**arguments: Any) -> None:
         _mix(cls, arguments)
 
-    text = f"{cls.__doc__}\n\n\b\nExample:\n  {cls.traits.example}\n\n{EXIT_CODES}"
-    return click.command(name, help=text, short_help=cls.__doc__.splitlines()[0])(command)
+    last = f"{EXIT_CODES}\n\n{ending(cls.traits.example)}"
+    return click.command(name, help=cls.__doc__, short_help=cls.__doc__.splitlines()[0], epilog=last)(command)
 
 
 def _mix(cls: type, arguments: dict[str, Any]) -> None:
@@ -113,9 +117,11 @@ def _mix(cls: type, arguments: dict[str, Any]) -> None:
     method = cls(**own)
     check_given(_typed(arguments), method.traits.data, kinds_of(cls))
     arguments["folder"] = arguments["out"].endswith("/")
-    arguments["out"] = Path(arguments["out"])
+    for name in ("out", "manifest"):
+        arguments[name] = arguments.get(name) and Path(arguments[name])
+    arguments["sources"] = tuple(_stdin() if path == "-" else path for path in arguments["sources"])
     job = Job(method, command=shlex.join(["mixcli", *sys.argv[1:]]), **arguments)
-    console = Console(quiet)
+    console, stream = Console(quiet), _stdout() if job.streams and not dry else None
     if dry:
         from mixcli.dryrun import describe, estimate
 
@@ -124,8 +130,24 @@ def _mix(cls: type, arguments: dict[str, Any]) -> None:
     from mixcli.run import run
 
     with console:
-        result = run(job, console.report())
+        result = run(job, console.report(), stream)
     conclude(console, result)
+
+
+def _stdin() -> Listed:
+    """The files that `--in -` names."""
+    from mixcli.formats.listed import listed
+
+    if sys.stdin.isatty():
+        raise UsageError("--in -: reads file names, and stdin is a terminal; find photos -type f | mixcli ... --in -")
+    return listed(sys.stdin.buffer)
+
+
+def _stdout() -> Any:
+    """Where `--out -` goes, unbuffered: what cannot be sent must not wait for the end of the process."""
+    if sys.stdout.isatty():
+        raise UsageError("--out -: writes a tar, and stdout is a terminal; pipe it on, as in ... --out - | tar tvf -")
+    return open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)
 
 
 def _typed(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -146,5 +168,7 @@ def main() -> None:
     """
 
 
-for _command in (commands.convert, commands.merge, commands.inspect, commands.verify, commands.view):
+for _command in (
+    commands.list_methods, commands.convert, commands.merge, commands.inspect, commands.verify, commands.view,
+):  # fmt: skip
     main.add_command(_command)

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixcli.errors import UsageError
 from mixcli.formats.container import container_of
+from mixcli.formats.listed import Listed, Root
 from mixcli.formats.sources import Reading
 
+if TYPE_CHECKING:
+    from mixcli.formats.encodings import Encoding
+
 MOST = 10**9
-FROM_A_MODEL = ("gradient", "activation")  # kinds of saliency that need a trained network
+STREAM = Path("-")
+TARS = "webdataset"
+FORMATS = ("png", "jpg", "webp", TARS, f"{TARS}-jpg", f"{TARS}-webp")
+FROM_A_MODEL = ("gradient", "activation", "cam", "hidden")  # kinds of saliency that need a trained network
+OF_A_LAYER = ("activation", "hidden")  # those that look at one layer of it
 
 
 @dataclass(frozen=True)
@@ -20,7 +28,7 @@ class Job:
     """Arguments of a run; the command line's options have the same names and defaults."""
 
     method: Any  # an instance of a method's dataclass
-    sources: tuple[str, ...]
+    sources: tuple[str | Listed, ...]
     out: Path
     ckpt: str | None = None
     k: int = 1
@@ -38,6 +46,7 @@ class Job:
     normalize: str | None = None  # none for clouds, imagenet for images
     size: tuple[int, int] | None = None  # H, W of images; None: the source's
     norm: str = "l2"  # of an image's gradient over its channels
+    layer: str | None = None  # of an image network, whose maps or states are taken; None: the last maps
     normals: bool = False  # carried even where no model asks for them
     split: str = "auto"
     drop_background: bool = False
@@ -51,22 +60,41 @@ class Job:
     point_weight: bool = True
     keep: tuple[str, ...] = ()
     folder: bool = False  # whether `out` is a folder whatever its suffix
-    format: str | None = None  # "webdataset": a folder of tars
+    format: str | None = None  # of images in a folder, one of FORMATS; None: png
+    quality: int | None = None  # 1 to 100; None: 95 of jpg, 90 of webp
     png_level: int | None = None  # 0 to 9; None: 1
+    manifest: Path | None = None  # of a dataset that is streamed
     on_error: str = "raise"
     resume: bool = False
     overwrite: bool = False
     command: str | None = None  # as typed, for the record
 
     @property
+    def streams(self) -> bool:
+        """Whether the dataset goes to stdout, as one tar."""
+        return self.out == STREAM
+
+    @property
     def container(self) -> str:
         """What `out` will be: "h5", "npz", "folder" or "tar"."""
         kind = container_of(self.out, self.folder)
-        if self.format != "webdataset":
+        if self.format is None:
             return kind
+        tars = self.format.startswith(TARS)
         if kind != "folder":
-            raise UsageError(f"--out {self.out}: --format webdataset writes a folder of tars; name a folder")
-        return "tar"
+            what = "tars" if tars else "pictures"
+            raise UsageError(f"--out {self.out}: --format {self.format} writes a folder of {what}; name a folder")
+        return "tar" if tars else "folder"
+
+    @property
+    def encoding(self) -> Encoding | None:
+        """Of the pictures; None where nothing was asked for."""
+        if self.format is self.quality is self.png_level is None:
+            return None
+        from mixcli.formats.encodings import encoding
+
+        name = (self.format or "").removeprefix(TARS).removeprefix("-")
+        return encoding(name or "png", self.quality, self.png_level)
 
     @property
     def reading(self) -> Reading:
@@ -85,21 +113,52 @@ class Job:
         if self.resume and self.overwrite:
             raise UsageError("--resume goes on with what is there, --overwrite starts again: choose one")
         traits = self.method.traits
+        if traits.writes and (self.saliency or self.pairing == "greedy"):
+            flag = f"--saliency {self.saliency}" if self.saliency else "--pairing greedy"
+            raise UsageError(f"{flag}: {traits.name} looks at no saliency maps; leave it out")
         maps = self.saliency or traits.saliency
         if maps in FROM_A_MODEL and not (self.ckpt or self.model):
             raise UsageError(f"{traits.name} needs saliency: give the trained classifier with --ckpt")
+        if self.layer and maps not in OF_A_LAYER:
+            told = f"{traits.name} takes {maps or 'no'} maps with these options"
+            raise UsageError(f"--layer {self.layer}: is for --saliency activation, and {told}; leave it out")
         if "saliency" in self.keep and not maps:
             raise UsageError(f"--keep saliency: {traits.name} takes no saliency with these options")
         if not traits.draws and self.k > 1:
             raise UsageError(f"{traits.name} draws nothing, so -k {self.k} copies would be equal; use --partners")
+        self._check_writing()
+
+    def _check_writing(self) -> None:
+        if self.format:
+            if self.format not in FORMATS:
+                raise UsageError(f"--format {self.format}: must be one of {', '.join(FORMATS)}")
+            _ = self.container
+        _ = self.encoding
+        if self.streams:
+            self._check_stream()
+        elif self.manifest:
+            raise UsageError(f"--manifest {self.manifest}: is for --out -; other datasets have their manifest in them")
+
+    def _check_stream(self) -> None:
+        traits = self.method.traits
+        if traits.data != "images" or traits.writes:
+            raise UsageError(f"--out -: streams pictures, which {traits.name} does not write; name a file or a folder")
+        if self.resume:
+            raise UsageError("--resume: what was streamed is gone, so --out - cannot go on; leave --resume out")
+        if not self.manifest:
+            raise UsageError("--out -: a stream has no place for its manifest; --manifest PATH says where it goes")
 
 
-def check_out(out: Path, folder: bool = False, inputs: Sequence[Path] = ()) -> None:
+def check_out(out: Path, folder: bool = False, inputs: Sequence[Path | Root] = ()) -> None:
     """The output's name is usable and is none of the inputs."""
+    if out == STREAM:
+        return
     container_of(out, folder)
     if not out.parent.is_dir():
         raise UsageError(f"--out {out}: the folder {out.parent} does not exist; make it first (mkdir -p {out.parent})")
     for path in inputs:
+        if isinstance(path, Root):
+            continue
         if out.resolve() == path.resolve():
             raise UsageError(f"--out {out}: is {path}, which is read; choose another name")
         if path.is_dir() and out.resolve().is_relative_to(path.resolve()):

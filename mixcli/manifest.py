@@ -7,11 +7,14 @@ import platform
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixcli import __version__
 from mixcli.fields import Field
 from mixcli.job import Job
+
+if TYPE_CHECKING:
+    from mixcli.formats.encodings import Encoding
 
 SCHEMA = "mixcli.manifest/1"
 
@@ -20,13 +23,14 @@ def recipe(job: Job, sources: list[dict[str, Any]], model: dict[str, Any] | None
     """Everything that decides the data: equal recipes, at an equal batch, give equal bytes."""
     chosen = ("k", "partners", "window", "pairing", "pairing_fallback", "seed", "include_originals")
     chosen += ("points", "subsample", "pad", "normalize", "normals", "split", "drop_background", "saliency_target")
-    chosen += ("point_weight", "keep", "size", "norm", "saliency")
+    chosen += ("point_weight", "keep", "size", "norm", "saliency", "layer")
     return {
         "method": job.method.traits.name,
         "options": asdict(job.method),
         **{name: getattr(job, name) for name in chosen},
         "classes": classes,
         "shard": list(job.shard),
+        **(job.encoding.recorded if job.encoding else {}),
         "sources": [{key: f[key] for key in ("sha256", "count")} for f in sources],
         "model": model and {key: model[key] for key in ("sha256", "name", "options")},
         "device": device,
@@ -58,11 +62,16 @@ def read_fields(manifest: dict[str, Any]) -> tuple[Field, ...]:
     return tuple(Field(f["name"], tuple(f["shape"]), f["dtype"]) for f in manifest["fields"])
 
 
-def versions() -> dict[str, str]:
+def versions(how: Encoding | None = None) -> dict[str, str]:
+    """Of everything that had a part in the data, and of the decoder where pictures were encoded with loss."""
     found = {"python": platform.python_version(), "mixcli": __version__}
     for name in ("torch", "numpy", "scipy", "numba", "h5py"):
         if name in sys.modules:
             found[name] = importlib.metadata.version(name)
+    if how and how.lossy:
+        from mixcli.formats import encodings
+
+        found |= encodings.versions(how)
     return found
 
 
@@ -88,7 +97,7 @@ def accuracy(setup: Any, records: dict[int, dict[str, Any]]) -> dict[str, Any]:
 def assemble(setup: Any, records: dict[int, dict[str, Any]], engine: Any, story: dict[str, Any]) -> dict[str, Any]:
     """The manifest of a finished run."""
     plan, in_order = setup.plan, [records[w.index] for w in setup.plan.windows]
-    facts = ("window", "first_row", "rows", "sha256", "batch")
+    facts = ("window", "first_row", "rows", "sha256", "files_sha256", "batch")
     names = setup.source.class_names
     source = {
         "files": setup.source_files,
@@ -108,12 +117,12 @@ def assemble(setup: Any, records: dict[int, dict[str, Any]], engine: Any, story:
         "source": source,
         "checkpoint": describe_checkpoint(setup, records),
         "assignment": engine.solver,
-        "windows": [{name: r[name] for name in facts} for r in in_order],
+        "windows": [{name: r[name] for name in facts if name in r} for r in in_order],
         "skipped": [entry for r in in_order for entry in r["skipped"]],
         "counts": {name: sum(r[name] for r in in_order) for name in ("uniform_saliency", "pairing_fallback")},
         "device": engine.device_name,
         "workers": engine.workers,
-        "versions": versions(),
+        "versions": versions(setup.job.encoding),
         **story,
     }
 

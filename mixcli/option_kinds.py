@@ -20,7 +20,9 @@ def options_for(kinds: Iterable[str], parents: int = 2, group: int = 0) -> list[
 
 
 def _useless(parents: int, group: int) -> set[str]:
-    return {"pairing", "pairing_fallback"} | ({"partners"} if parents == 1 else set()) if parents == 1 or group else set()
+    if parents == 1:
+        return {"pairing", "pairing_fallback", "partners"}
+    return {"pairing", "pairing_fallback"} if group else set()
 
 
 def _all(kinds: Iterable[str]) -> list[Option]:

@@ -69,7 +69,7 @@ FILES: list[Option] = [
         "help": "A file, a glob, a folder or a list, in any of the layouts of the README; may be repeated."}),
     (("--ckpt",), {"type": click.Path(), "help": "Trained network, for methods that look at saliency."}),
     (("--out",), {"type": click.Path(), "required": True,
-        "help": "The dataset to write: .h5, .npz, or a folder with a file for each row."}),
+        "help": "The dataset to write: .h5, .npz, or a folder with a file for each row; - streams images as one tar."}),
 ]  # fmt: skip
 PAIRS: list[Option] = [
     (("-k", "k"), count(1, "Mixes of each pair.")),
@@ -102,10 +102,16 @@ IMAGES: list[Option] = [
         "that of the source if all are equal, else 224."}),
     (("--normalize",), {"metavar": "PRESET", "help": "What the network's images were normalised by: cifar10, cifar100, "
         "imagenet (default), half, none, or means/deviations as in 0.5,0.5,0.5/0.2,0.2,0.2."}),
-    (("--saliency",), {"type": click.Choice(["gradient", "activation", "spectral", "static"]),
+    (("--saliency",), {"type": click.Choice(["gradient", "activation", "cam", "spectral", "static"]),
         "help": "Which maps the method, or --pairing greedy, looks at; by default the method's own."}),
-    (("--format",), {"type": click.Choice(["webdataset"]), "help": "Of a folder: one tar a window instead of files."}),
+    (("--layer",), {"metavar": "NAME", "help": "Which layer --saliency activation looks at, named as in the "
+        "checkpoint's keys: layer3, layer3.1; by default the last. Or which one manifoldmixup mixes."}),
+    (("--format",), {"type": click.Choice(["png", "jpg", "webp", "webdataset", "webdataset-jpg", "webdataset-webp"]),
+        "help": "Of a folder: a file for each row, by default .png, or one tar a window."}),
+    (("--quality",), {"type": click.IntRange(1, 100), "help": "Of jpg, by default 95, and webp, 90; both lose a "
+        "little, and digests are of what is left. jpg keeps all colour from 90 on."}),
     (("--png-level",), {"type": click.IntRange(0, 9), "help": "Compression of .png; 1 by default, which is fast."}),
+    (("--manifest",), {"metavar": "PATH", "help": "With --out -: where the manifest goes."}),
     (("--norm",), chosen("l2", "l1", "rms", default="l2", help="Of a pixel's gradient over the channels.")),
     (("--keep",), {"multiple": True, "type": click.Choice(["mask"]), "help": "Write each pixel's share of A too."}),
 ]  # fmt: skip
@@ -156,7 +162,9 @@ def add(options: list[tuple[tuple[str, ...], dict[str, Any]]]) -> Any:
 def method_option(f: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
     flag_name = "--" + f.name.replace("_", "-")
     if isinstance(f.default, bool):
-        return (flag_name, f.name), flag(f.metadata["help"])
+        off = f"/--no-{flag_name[2:]}" if f.default else ""
+        shown = {"default": True, "show_default": True} if f.default else {}
+        return (flag_name + off, f.name), {**flag(f.metadata["help"]), **shown}
     choices = f.metadata["choices"]
     kind = click.Choice(choices) if choices else type(f.default) if f.default is not MISSING else str
     return (flag_name, f.name), {"type": kind, "default": f.default, "show_default": True, "help": f.metadata["help"]}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from mixcli.dataset import Dataset
 from mixcli.errors import MixError
-from mixcli.formats import fingerprint
+from mixcli.formats import fingerprint, listed
 from mixcli.formats.sources import Reading, Source, open_source
 
 
@@ -21,7 +20,8 @@ def reopened(dataset: Dataset, moved: list[str] | None = None) -> Source:
     where = moved or [f["path"] for f in files]
     opened, again = _openers(dataset.data)
     try:
-        source = opened(moved, reading)[0] if moved else again(list(map(Path, where)), reading)
+        where = listed.again(files, where)
+        source = opened(where, reading)[0] if moved else again(where, reading)
     except MixError as e:
         raise MixError(f"the source cannot be read ({e}); --source says where it is") from e
     if [fingerprint.size(part) for part in source.parts] != [f["bytes"] for f in files]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixcli.errors import MixError, UsageError
 from mixcli.fields import Digest, Field
 from mixcli.formats.container import open_mixed, open_sink, replaceable
+from mixcli.formats.row_codec import FILES
 from mixcli.journal import Journal, journal_of
 from mixcli.manifest import differences
 from mixcli.plan import Plan, Window
 from mixcli.report import Report
+
+if TYPE_CHECKING:
+    from mixcli.formats.encodings import Encoding
 
 BLOCK = 1024  # rows digested at a time
 
@@ -24,9 +29,9 @@ BLOCK = 1024  # rows digested at a time
 class Output:
     """`OUT.part` and its journal."""
 
-    def __init__(self, out: Path, kind: str, fields: tuple[Field, ...], plan: Plan, png_level: int | None = None):
+    def __init__(self, out: Path, kind: str, fields: tuple[Field, ...], plan: Plan, how: Encoding | None = None):
         self.out, self.fields, self.plan = out, fields, plan
-        self.sink = open_sink(out, fields, plan.rows, kind, png_level)
+        self.sink = open_sink(out, fields, plan.rows, kind, how)
         self.journal_path = journal_of(self.sink.part)
         self.journal: Journal | None = None
         self.owned = False  # whether the part is this run's
@@ -106,6 +111,11 @@ class Output:
         for record in records.values():
             self.journal.add(record)
 
+    @property
+    def records(self) -> dict[int, dict[str, Any]]:
+        """What the journal says of each finished window."""
+        return self.journal.records
+
     def todo(self) -> list[Window]:
         return [w for w in self.plan.windows if w.index not in self.journal.records]
 
@@ -114,6 +124,10 @@ class Output:
             return window_digest(self.fields, self.plan, window, partial(self.sink.read, window.index)) == sha256
         except MixError:  # what is there of it cannot even be read
             return False
+
+    def write(self, window: int, first: int, arrays: dict[str, np.ndarray], digest: WindowDigest) -> None:
+        """Consecutive rows of a window, which its digest sees as they will be read."""
+        digest.update(self.sink.write(window, first, arrays) or arrays)
 
     def finish_window(self, record: dict[str, Any]) -> None:
         """Its rows are written: make them durable, then say so."""
@@ -135,6 +149,32 @@ class Output:
             self.journal.remove()
         elif self.journal:
             self.journal.close()
+
+
+class WindowDigest(Digest):
+    """A window's digest and, where its pictures are lossy files, another with their bytes in place of their pixels.
+
+    The decoder has a part in the first, and another version of it may see other pixels in files that nobody touched.
+    """
+
+    def __init__(self, fields: tuple[Field, ...]):
+        super().__init__(fields)
+        self.files: Any = None
+
+    def update(self, arrays: dict[str, np.ndarray]) -> None:
+        """The next rows of every field, and the bytes of their files where there are such."""
+        super().update(arrays)
+        if FILES in arrays:
+            self.files = self.files or hashlib.sha256()
+            self.files.update(arrays[FILES])
+
+    def entries(self) -> dict[str, str]:
+        """What the manifest says of the window."""
+        found = {"sha256": self.hexdigest()}
+        if self.files:
+            parts = {**self.parts, "data": self.files}
+            found["files_sha256"] = hashlib.sha256(b"".join(part.digest() for part in parts.values())).hexdigest()
+        return found
 
 
 def window_digest(fields: tuple[Field, ...], plan: Plan, window: Window, read: Any) -> str:

@@ -14,6 +14,8 @@ import numpy as np
 from mixcli.dataset import Dataset, spread
 from mixcli.engine import Engine, chunks
 from mixcli.errors import MixError
+from mixcli.formats import listed
+from mixcli.formats.encodings import Encoding, alike, recorded
 from mixcli.formats.sources import Source
 from mixcli.job import Job
 from mixcli.methods import restored
@@ -37,11 +39,11 @@ def replay(
     if setup.model and setup.model.sha256 != dataset.recipe["model"]["sha256"]:
         raise MixError(f"{job.ckpt}: not the checkpoint that the manifest names (SHA-256 differs); see --ckpt")
     setup.reader.load("skip")
-    chosen = spread(dataset.mixes, count)
+    chosen, how = spread(dataset.mixes, count), recorded(dataset.recipe)
     with closing(open_engine(setup, _batch(dataset))) as engine:
         for made in remade(setup, engine, chosen):
             again = mixed_rows([made.mix], made.parent[:, None], setup.source, setup.classes, dataset.fields)
-            yield from ((what, made.row) for what in _compare(dataset.read(made.row, 1), again))
+            yield from ((what, made.row) for what in _compare(dataset.read(made.row, 1), again, how))
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def job_of(dataset: Dataset, sources: list[Path], ckpt: str | None, trust: bool)
     names += ("point_weight", "classes", "norm", "saliency")
     return Job(
         restored(recipe),
-        tuple(map(str, sources)),
+        tuple(listed.again(dataset.manifest["source"]["files"], sources)),
         dataset.path,
         ckpt,
         model=told and told["spec"],
@@ -83,6 +85,7 @@ def job_of(dataset: Dataset, sources: list[Path], ckpt: str | None, trust: bool)
         shard=tuple(recipe["shard"]),
         keep=tuple(recipe["keep"]),
         size=recipe["size"] and tuple(recipe["size"]),
+        layer=recipe.get("layer"),
         device="cpu" if recipe["device"] == "cpu" else "auto",
         **{name: recipe[name] for name in names},
     )
@@ -108,11 +111,15 @@ def _window(setup: Setup, engine: Engine, window: Window, rows: np.ndarray) -> I
         positions = sorted(set().union(*together.values()))
         work = engine.start(clouds, labels, a[round_, positions][None], b[round_, positions][None])
         engine.wait(work, lambda _: None)
+        mixes: dict[tuple[range, int], Any] = {}
         for row, at, copy in wanted:
             those = together[at]
-            u = uniforms(setup.job.seed, "mix", np.array(those), window.index, round_, copy, setup.traits.draws)
-            here = positions.index(those[0])
-            mix = engine.mix_pairs(work, 0, slice(here, here + len(those)), [u])[0]
+            if (those, copy) not in mixes:
+                mixes = {known: mix for known, mix in mixes.items() if known[0] == those}  # those of one group are kept
+                u = uniforms(setup.job.seed, "mix", np.array(those), window.index, round_, copy, setup.traits.draws)
+                here = positions.index(those[0])
+                mixes[those, copy] = engine.mix_pairs(work, 0, slice(here, here + len(those)), [u])[0]
+            mix = mixes[those, copy]
             sides = np.stack([a[round_, those], b[round_, those]], 1)[:, : min(setup.traits.parents, 2)]
             parent, one = parents_of(mix, sides)[[at - those[0]]], _row(mix, at - those[0])
             saliency = None if work.saliency is None else work.saliency[parent[parent >= 0]]
@@ -131,10 +138,11 @@ def _row(mix: Any, at: int) -> Any:
     return replace(mix, **{name: value[at : at + 1] for name, value in vars(mix).items() if value is not None})
 
 
-def _compare(stored: dict[str, np.ndarray], again: dict[str, Any]) -> Iterator[str]:
+def _compare(stored: dict[str, np.ndarray], again: dict[str, Any], how: Encoding | None) -> Iterator[str]:
+    """how: what the pixels of `data` went through before they were stored."""
     for name, array in again.items():
         if array.dtype == np.uint8:  # pixels: a last bit before they are rounded is a level after it
-            same = (np.abs(stored[name].astype(int) - array) <= 1).all()
+            same = alike(stored[name], array, how if name == "data" else None)
         elif array.dtype.kind in "iu":
             same = np.array_equal(stored[name], array)
         elif name == "draw":  # a logit of 40 carries its own last bits

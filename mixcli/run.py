@@ -7,23 +7,26 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from io import RawIOBase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixcli.engine import Engine, Work
-from mixcli.errors import BadSample
-from mixcli.fields import Digest
+from mixcli.errors import BadSample, UsageError
 from mixcli.job import Job, check_out
 from mixcli.manifest import accuracy, assemble, skipped
-from mixcli.output import Output, runs
+from mixcli.output import Output, WindowDigest, runs
 from mixcli.plan import Window
 from mixcli.report import Report
 from mixcli.rows import mixed_rows, original_rows, parents_of
 from mixcli.saliency import NonFinite
 from mixcli.samples import Mixed
 from mixcli.setup import Setup
+
+if TYPE_CHECKING:
+    from mixcli.output_stream import StreamOutput
 
 
 @dataclass
@@ -48,15 +51,18 @@ def mix(method: str, source: str | list[str], out: str, *, report: Report | None
     return run(Job(cls(**own), sources, Path(out), **arguments), report or Report())
 
 
-def run(job: Job, report: Report) -> Result:
-    """Do the job from start to end, or go on where an earlier run of it stopped."""
+def run(job: Job, report: Report, stream: RawIOBase | None = None) -> Result:
+    """Do the job from start to end, or go on where an earlier run of it stopped.
+
+    stream: where the dataset goes if the job's `out` is "-"; unbuffered.
+    """
     began, clock = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
     check_out(job.out, job.folder)
     setup = Setup(job, report)
     job = setup.job
     check_out(job.out, job.folder, setup.source.paths)
     setup.plan.check()
-    output = Output(job.out, job.container, setup.fields, setup.plan, job.png_level)
+    output = _output(job, setup, stream)
     if manifest := output.finished(setup.recipe, job.resume, job.overwrite):
         report.note(f"{job.out} is finished already")
         return Result(job.out, manifest["rows"], manifest)
@@ -68,7 +74,7 @@ def run(job: Job, report: Report) -> Result:
                 output.resume(setup.recipe, report)
             else:
                 output.begin(setup.recipe, engine.batch)
-            resumed = len(output.journal.records)
+            resumed = len(output.records)
             try:
                 Loop(setup, output, engine, report).run()
             except BaseException:
@@ -76,9 +82,19 @@ def run(job: Job, report: Report) -> Result:
                 raise
         seconds = round(time.monotonic() - clock, 3)
         story = {"started": began.isoformat(timespec="seconds"), "seconds": seconds, "resumed_windows": resumed}
-        manifest = assemble(setup, output.journal.records, engine, story)
+        manifest = assemble(setup, output.records, engine, story)
         output.seal(manifest, setup.source.class_names)
     return Result(job.out, setup.plan.rows, manifest)
+
+
+def _output(job: Job, setup: Setup, stream: RawIOBase | None) -> Output | StreamOutput:
+    if not job.streams:
+        return Output(job.out, job.container, setup.fields, setup.plan, job.encoding)
+    if stream is None:
+        raise UsageError("--out -: the command line streams to its stdout; from Python name a file or a folder")
+    from mixcli.output_stream import StreamOutput
+
+    return StreamOutput(stream, job.manifest, setup.fields, setup.plan, job.encoding)
 
 
 def open_engine(setup: Setup, batch: int | None = None, note: Callable[[str], None] = lambda sentence: None) -> Engine:
@@ -86,12 +102,13 @@ def open_engine(setup: Setup, batch: int | None = None, note: Callable[[str], No
     job = setup.job
     return Engine(
         job.method, setup.model, job.device, job.workers, batch, job.saliency_target, job.keep, job.normalize, job.norm,
-        note,
+        note, job.layer,
     )  # fmt: skip
 
 
-def _say_what_is_kept(output: Output, report: Report) -> None:
-    if kept := len(output.journal.records):
+def _say_what_is_kept(output: Output | StreamOutput, report: Report) -> None:
+    kept = len(output.records)
+    if kept and isinstance(output, Output):
         part = output.sink.part
         report.note(f"{kept} of {len(output.plan.windows)} windows are kept in {part}; --resume goes on from there")
 
@@ -127,7 +144,7 @@ class Loop:
         self._wait(window, work)
         if work.b is None:
             work.b = self.setup.greedy(window, work.saliency)
-        digest, row = Digest(self.setup.fields), self.plan.first_row(window)
+        digest, row = WindowDigest(self.setup.fields), self.plan.first_row(window)
 
         def rows(round_: int, pairs: slice, mixes: list[Mixed]) -> dict[str, np.ndarray]:
             sides = (work.a, work.b)[: min(self.setup.traits.parents, 2)]
@@ -140,7 +157,7 @@ class Loop:
         if self.plan.originals:
             self._write_originals(window, work, digest)
         self.output.finish_window(self._record(window, work, digest))
-        if len(self.output.journal.records) == 1:
+        if len(self.output.records) == 1:
             self.hint = self.setup.kind.hint(self.engine, work) if self._is_poor() else ""
             if len(self.plan.windows) > 1:
                 self._warn_if_poor()  # now, not only in the morning
@@ -153,12 +170,11 @@ class Loop:
             reason = "the model's output or gradient for this cloud is not finite"
             raise BadSample(path, index, reason, "check its scale, or --normalize unit-sphere") from e
 
-    def _write(self, window: Window, row: int, arrays: dict[str, np.ndarray], digest: Digest) -> int:
-        digest.update(arrays)
-        self.output.sink.write(window.index, row, arrays)
+    def _write(self, window: Window, row: int, arrays: dict[str, np.ndarray], digest: WindowDigest) -> int:
+        self.output.write(window.index, row, arrays, digest)
         return len(arrays["data"])
 
-    def _write_originals(self, window: Window, work: Work, digest: Digest) -> None:
+    def _write_originals(self, window: Window, work: Work, digest: WindowDigest) -> None:
         """The window's own samples, at their rows behind all mixes, in source order."""
         rows, position = self.plan.original_rows(window), self.setup.stand_ins(window)
         order = np.argsort(rows)
@@ -170,13 +186,13 @@ class Loop:
             arrays = original_rows(found, window.samples[at], self.source, self.setup.classes, self.setup.fields)
             self._write(window, int(run_[0]), arrays, digest)
 
-    def _record(self, window: Window, work: Work, digest: Digest) -> dict[str, Any]:
+    def _record(self, window: Window, work: Work, digest: WindowDigest) -> dict[str, Any]:
         """The journal's line: what the manifest will need to know of this window."""
         return {
             "window": window.index,
             "first_row": self.plan.first_row(window),
             "rows": len(window) * self.plan.mixes_per_sample,
-            "sha256": digest.hexdigest(),
+            **digest.entries(),
             "batch": work.batch,
             "judged": int(work.judged.sum()),
             "correct": int(work.correct.sum()),
@@ -187,13 +203,13 @@ class Loop:
 
     def _is_poor(self) -> bool:
         """Under chance + ¼(1 - chance) something is wrong with how the model is fed."""
-        share, chance = accuracy(self.setup, self.output.journal.records)["accuracy"], self.setup.chance
+        share, chance = accuracy(self.setup, self.output.records)["accuracy"], self.setup.chance
         return share is not None and share < chance + (1 - chance) / 4
 
     def _warn_if_poor(self) -> None:
         if not self._is_poor():
             return
-        measured = accuracy(self.setup, self.output.journal.records)
+        measured = accuracy(self.setup, self.output.records)
         what = "points" if self.setup.model.task == "segment" else "source samples"
         self.report.note(
             f"warning: the checkpoint labels only {measured['accuracy']:.1%} of {measured['judged']:,} {what} rightly "

@@ -15,6 +15,10 @@ class Maybe:
         self.of = of
 
 
+class Later(Maybe):
+    """This, or null, or nothing at all: a name that manifests of older versions do not have."""
+
+
 class Named:
     """An object of any names, whose values are this."""
 
@@ -29,17 +33,21 @@ class Either(tuple):
 RECIPE = {
     "method": TEXT, "options": Named(None), "k": COUNT, "partners": COUNT, "window": COUNT, "pairing": TEXT,
     "pairing_fallback": Maybe(TEXT), "seed": COUNT, "include_originals": FLAG, "points": Maybe(COUNT),
-    "subsample": TEXT, "size": Maybe([COUNT]), "norm": TEXT, "saliency": Maybe(TEXT), "pad": TEXT,
+    "subsample": TEXT, "size": Maybe([COUNT]), "norm": TEXT, "saliency": Maybe(TEXT), "layer": Later(TEXT), "pad": TEXT,
     "normalize": TEXT, "normals": FLAG, "split": TEXT, "drop_background": FLAG, "saliency_target": TEXT,
     "point_weight": FLAG, "keep": [TEXT], "classes": COUNT, "shard": [COUNT], "device": TEXT,
+    "encoding": Later(Either(("jpg", "webp"))), "quality": Later(COUNT),
+    "subsampling": Later(Either(("4:4:4", "4:2:0"))),
     "model": Maybe({"sha256": TEXT, "name": TEXT, "options": Named(None)}),
 }  # fmt: skip
 CHECKPOINT = {
     "path": TEXT, "spec": Maybe(TEXT), "sha256": TEXT, "name": TEXT, "options": Named(None), "judged": COUNT,
     "correct": COUNT, "accuracy": Maybe(NUMBER),
 }  # fmt: skip
-FILE = {"path": TEXT, "sha256": TEXT, "bytes": COUNT, "count": COUNT}
-WINDOW = {"window": COUNT, "first_row": COUNT, "rows": COUNT, "sha256": TEXT, "batch": COUNT}
+FILE = {"path": TEXT, "sha256": TEXT, "bytes": COUNT, "count": COUNT, "names": Later([TEXT])}
+WINDOW = {
+    "window": COUNT, "first_row": COUNT, "rows": COUNT, "sha256": TEXT, "files_sha256": Later(TEXT), "batch": COUNT,
+}  # fmt: skip
 SKIPPED = {"sample": COUNT, "window": COUNT, "path": TEXT, "index": Maybe(COUNT), "reason": TEXT, "stand_in": COUNT}
 MANIFEST = {
     "schema": TEXT, "rows": COUNT, "mixes": COUNT, "samples": COUNT, "recipe": RECIPE, "command": Maybe(TEXT),
@@ -82,7 +90,7 @@ def _object(value: Any, pattern: Any, at: str) -> Iterator[str]:
         where = f"{at}.{name}" if at else name
         if name in value:
             yield from wrong(value[name], of, where)
-        else:
+        elif not isinstance(of, Later):
             yield f"'{where}' is missing"
 
 

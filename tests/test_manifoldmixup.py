@@ -102,6 +102,6 @@ def test_what_is_told_of_them(gallery):
     told = CliRunner().invoke(main, ["inspect", path])
     assert told.exit_code == 0 and "48 mixed hidden states, 8x10x10, 3 classes" in told.stdout
     shown = CliRunner().invoke(main, ["view", path])
-    assert shown.exit_code == 2 and "no pictures" in shown.stderr
+    assert shown.exit_code == 2 and "cannot be seen" in shown.stderr
     again = CliRunner().invoke(main, ["mixup", "--on", "images", "--in", path, "--out", path + ".h5"])
     assert again.exit_code in (1, 2) and "hidden" in again.stderr and "internal" not in again.stderr

@@ -11,13 +11,16 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from mixcli.errors import MixError, UsageError
 from mixcli.fields import Field
 from mixcli.formats.place import part_of, remove, sync_path
+
+if TYPE_CHECKING:
+    from mixcli.formats.encodings import Encoding
 
 SUFFIXES = {".h5": "h5", ".hdf5": "h5", ".npz": "npz", ".ply": "folder", "": "folder"}
 SCHEMA = "mixcli.manifest/"
@@ -36,8 +39,11 @@ class Sink(Protocol):
     def reopen(self, layout: dict[str, Any]) -> None:
         """Go on with the part of an earlier run; MixError where it is none of this container."""
 
-    def write(self, window: int, first: int, arrays: dict[str, np.ndarray]) -> None:
-        """Consecutive rows of every field, from row `first`. One window at a time, rows ascending within it."""
+    def write(self, window: int, first: int, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+        """Consecutive rows of every field, from row `first`. One window at a time, rows ascending within it.
+
+        Returns them as they will be read, where a lossy encoding changes them, with its bytes as `FILES`.
+        """
 
     def finish(self, window: int) -> None:
         """The window is complete and may be named in the journal."""
@@ -89,26 +95,26 @@ def container_of(out: Path, folder: bool = False) -> str:
     if kind is None:
         raise UsageError(
             f"{out}: {out.suffix} is no container of mixed datasets; name a .h5 or .npz file, or a folder for .ply "
-            "or .png files (a name that ends in '/')"
+            "files or pictures (a name that ends in '/')"
         )
     return kind
 
 
-def open_sink(out: Path, fields: tuple[Field, ...], rows: int, kind: str, png_level: int | None = None) -> Sink:
+def open_sink(out: Path, fields: tuple[Field, ...], rows: int, kind: str, how: Encoding | None = None) -> Sink:
     """The writer of a new dataset. Nothing is touched before `create` or `reopen`.
 
-    kind: what `container_of` says, or "tar". png_level: see PictureRows; UsageError where no .png is written.
+    kind: what `container_of` says, or "tar". how: the encoding of pictures; UsageError where none are written.
     """
     if kind == "tar":
         from mixcli.formats.tar_sink import TarSink
 
-        return TarSink(out, fields, rows, png_level)
+        return TarSink(out, fields, rows, how)
     if kind == "folder":
         from mixcli.formats.folder_sink import FolderSink
 
-        return FolderSink(out, fields, rows, png_level)
-    if png_level is not None:
-        raise UsageError(f"{out}: a level of .png is for images in a folder; leave it out or name a folder")
+        return FolderSink(out, fields, rows, how)
+    if how is not None:
+        raise UsageError(f"{out}: {how.suffix} files lie in a folder; leave the format out or name a folder")
     if kind == "h5":
         from mixcli.formats.h5 import H5Sink as sink
     else:

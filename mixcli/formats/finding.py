@@ -10,6 +10,7 @@ from pathlib import Path
 from mixcli.errors import UsageError
 from mixcli.formats.container import is_mixed
 from mixcli.formats.geometry import SUFFIXES as GEOMETRY
+from mixcli.formats.listed import Listed
 from mixcli.formats.listings import id_lists, is_id_list
 from mixcli.formats.plain import require_file, require_folder
 from mixcli.formats.shapenet import is_shapenet, split_lists
@@ -23,9 +24,12 @@ READABLE = (
 )
 
 
-def expand(argument: str, split: str, notes: list[str]) -> list[Path]:
+def expand(argument: str | Listed, split: str, notes: list[str]) -> list[Path | Listed]:
     """One `--in`: a file, a glob, a folder, or a list -> what is opened as a part each."""
-    path = Path(argument)
+    if isinstance(argument, Listed):
+        clouds, others = argument.split(GEOMETRY)
+        return [*clouds, *(part for path in others for part in _one(path, split, notes))]
+    path, argument = Path(argument), str(argument)
     if os.path.lexists(path):
         return _one(path, split, notes)
     if not glob.has_magic(argument):

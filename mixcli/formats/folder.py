@@ -1,6 +1,6 @@
-"""A folder of `.ply` or `.png`, one a row, with `metadata.jsonl` and `manifest.json`: how it looks, and its reader.
+"""A folder of `.ply` or pictures, one a row, with `metadata.jsonl` and `manifest.json`: how it looks, and its reader.
 
-    mixed/00000/000000.ply         a sub-folder a window; of images 000000.png
+    mixed/00000/000000.ply         a sub-folder a window; of images 000000.png, .jpg or .webp
     mixed/00000/000000.mask.png    beside it, with --keep mask
     mixed/metadata.jsonl           a line a row, in the order of the rows: the image-folder convention of Hugging Face
     mixed/manifest.json            what made it, with the class names
@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,11 +25,15 @@ from mixcli.fields import Field
 from mixcli.formats.container import unpack
 from mixcli.formats.metadata import LineIndex, check_fields, decode, longest
 from mixcli.formats.place import open_plain
-from mixcli.formats.row_codec import codec_of
+from mixcli.formats.ply_rows import check_folders
+from mixcli.formats.row_codec import codec_of, is_lossy
 from mixcli.formats.threads import in_threads
 
+if TYPE_CHECKING:
+    from mixcli.formats.encodings import Encoding
+
 METADATA, MANIFEST = "metadata.jsonl", "manifest.json"
-WINDOW, ROW = re.compile(r"[0-9]{5,9}(\.tmp)?"), re.compile(r"[0-9]{6,12}(\.ply|(\.mask)?\.png)")
+WINDOW, ROW = re.compile(r"[0-9]{5,9}(\.tmp)?"), re.compile(r"[0-9]{6,12}(\.ply|\.jpg|\.webp|(\.mask)?\.png)")
 TAR = re.compile(r"[0-9]{5,9}\.tar(\.tmp)?")
 BESIDE = ("README.md", ".gitattributes")  # what a dataset gets where it is published
 TYPE = re.compile(r"[<|][iu]1|<[iu][248]|<f[248]")
@@ -53,7 +57,7 @@ class MixedFolder:
         self.path = path
         self.described, self.class_names = self._manifest()
         self.fields = _fields(self.described, path / MANIFEST)
-        self.codec = codec_of(self.fields, path)
+        self.codec = codec_of(self.fields, path, _pictures(self.described, path / MANIFEST))
         check_fields(self.codec.others, path)
         self.kept: dict[str, tuple[bytes, Any]] = {}
 
@@ -67,6 +71,11 @@ class MixedFolder:
     @property
     def kind(self) -> str:
         return f"folder of {self.codec.naming.suffix}"
+
+    @property
+    def lossy(self) -> bool:
+        """Whether the decoder has a say in what the rows are."""
+        return is_lossy(self.codec)
 
     @cached_property
     def index(self) -> LineIndex:
@@ -123,6 +132,13 @@ class MixedFolder:
         small = len(rows) * self.line_memory <= CACHED
         names = (self._kept("lines", self._table, rows) if small else self._decoded((), rows))[0]
         return self.codec.read(self.path, names, rows, name)
+
+    def encoded(self, first: int, count: int) -> Iterator[bytes]:
+        """The pictures' files of consecutive rows as they are."""
+        rows = np.arange(first, first + count)
+        names = self._decoded((), rows)[0]
+        check_folders(self.path, names)
+        return (self.codec.contents(self.codec.in_files[0], self.path, names, rows)(i)[1] for i in range(count))
 
     def _table(self, rows: np.ndarray) -> tuple[list[str], dict[str, np.ndarray]]:
         return self._decoded(self.codec.others, rows)
@@ -203,6 +219,19 @@ def _fields(manifest: dict[str, Any], path: Path) -> tuple[Field, ...]:
     if len({f.name for f in found}) != len(found):
         raise MixError(f"{path}: names a field twice")
     return found
+
+
+def _pictures(manifest: dict[str, Any], path: Path) -> Encoding | None:
+    """How its pictures are kept; takes what says so out of the manifest, since copies may keep them otherwise."""
+    suffix = manifest.pop("pictures", None)
+    if suffix is None:
+        return None
+    from mixcli.formats.encodings import KINDS
+
+    found = [kind for kind in KINDS.values() if kind.suffix == suffix]
+    if not found:
+        raise MixError(f"{path}: pictures {str(suffix)[:40]!r} are none that mixcli writes; it was changed")
+    return found[0]()
 
 
 def _chunks(rows: np.ndarray, row_bytes: int) -> Iterator[np.ndarray]:

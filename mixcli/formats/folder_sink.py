@@ -1,4 +1,4 @@
-"""Writing a folder of `.ply` or `.png`.
+"""Writing a folder of `.ply` or of pictures.
 
 It is made in `OUT.part/`: a window's files under a temporary name of its folder, its lines in `OUT.part.pieces/`, both
 renamed when the window is complete. The pieces are joined at the end and outlast the last rename, so that every step of
@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,8 +21,11 @@ from mixcli.formats.container import clear, pack, put_in_place, settle
 from mixcli.formats.folder import MANIFEST, METADATA
 from mixcli.formats.metadata import HEAD, LineIndex, check_fields, decode, encode, file_name, line_bytes, longest
 from mixcli.formats.place import no_room, part_of, remove
-from mixcli.formats.row_codec import Codec, codec_of
+from mixcli.formats.row_codec import Codec, as_stored, changed, codec_of, told
 from mixcli.formats.rowfile import check_rows, known_layout, write_all
+
+if TYPE_CHECKING:
+    from mixcli.formats.encodings import Encoding
 
 PIECE = re.compile(r"[0-9]{5,9}\.jsonl(\.tmp)?")
 BLOCK = 256  # rows packed at a time: they stay in the processor's cache
@@ -34,20 +37,20 @@ NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 class FolderSink:
     """Rows of `OUT.part/`, one file or more each; `seal` makes it `OUT/`.
 
-    png_level: see PictureRows; UsageError where the rows are no images.
+    how: the encoding of pictures; UsageError where the rows are no images.
     """
 
     container = "folder"
 
-    def __init__(self, out: Path, fields: tuple[Field, ...], rows: int, png_level: int | None = None):
+    def __init__(self, out: Path, fields: tuple[Field, ...], rows: int, how: Encoding | None = None):
         self.out, self.fields, self.rows = out, fields, rows
         self.part = part_of(out)
         self.pieces = self.part.with_name(self.part.name + ".pieces")
-        self.codec = codec_of(fields, out, png_level)
+        self.codec = codec_of(fields, out, how)
         check_fields(self.codec.others, out)
         self.block = max(1, min(BLOCK, PACKED // self.codec.bytes))
         self.digits = max(6, len(str(rows - 1)))
-        self.layout: dict[str, Any] = {"container": self.container, "digits": self.digits}
+        self.layout: dict[str, Any] = {"container": self.container, "digits": self.digits, **told(self.codec)}
         self.window: int | None = None
         self.lines = -1
         self.piece: Piece | None = None
@@ -87,14 +90,14 @@ class FolderSink:
         for name in (METADATA, MANIFEST):
             remove(self.part / name)
 
-    def write(self, window: int, first: int, arrays: dict[str, np.ndarray]) -> None:
+    def write(self, window: int, first: int, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Consecutive rows of every field, from row `first`; a window that was there before is made anew."""
         check_rows(self.fields, arrays)
         if window != self.window:
             self._begin(window)
-        count = len(arrays["data"])
-        for start in range(0, count, self.block):
-            self._write(window, first + start, {name: a[start : start + self.block] for name, a in arrays.items()})
+        blocks = [slice(start, start + self.block) for start in range(0, len(arrays["data"]), self.block)]
+        parts = [self._write(window, first + b.start, {name: a[b] for name, a in arrays.items()}) for b in blocks]
+        return as_stored(arrays, parts)
 
     def _begin(self, window: int) -> None:
         self.close()
@@ -104,7 +107,7 @@ class FolderSink:
         self.lines = os.open(self._piece(window, ".tmp"), NEW)
         self.window = window
 
-    def _write(self, window: int, first: int, arrays: dict[str, np.ndarray]) -> None:
+    def _write(self, window: int, first: int, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         naming, count = self.codec.naming, len(arrays["data"])
         names = [file_name(window, first + i, self.digits, naming.suffix) for i in range(count)]
         lines, raw = encode(self.codec.others, names, arrays, naming), self.codec.pack(first, arrays)
@@ -117,6 +120,7 @@ class FolderSink:
         except OSError as e:
             why = f"cannot be written ({e.strerror}); make room, then --resume goes on with the finished windows"
             raise MixError(f"{self.part}: {why}") from e
+        return changed(self.codec, raw)
 
     def finish(self, window: int) -> None:
         """The window's lines and files get their names. A power cut may still empty them, which its digest shows."""
@@ -141,7 +145,7 @@ class FolderSink:
         self.close()
         self._join()
         remove(self.part / MANIFEST)
-        (self.part / MANIFEST).write_text(pack(manifest, class_names, indent=1) + "\n")
+        (self.part / MANIFEST).write_text(pack({**manifest, **told(self.codec)}, class_names, indent=1) + "\n")
         os.sync()
         put_in_place(self.part, self.out)
         self._drop_pieces()

@@ -1,4 +1,7 @@
-"""modelnet40_normal_resampled: a list of ids, `airplane_0001`, and each cloud at <class>/<id>.txt beside it."""
+"""Lists of clouds: of the files themselves, or modelnet40_normal_resampled's of ids.
+
+Of ids: `airplane_0001`, and each cloud at <class>/<id>.txt beside the list.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from pathlib import Path
 
 from mixcli.errors import UsageError
 from mixcli.formats.cloud_files import CloudFiles
+from mixcli.formats.folders import SPLITS
+from mixcli.formats.listed import Listed, classes
 from mixcli.formats.names import read_names
 from mixcli.formats.plain import read_lines, require_inside
 
@@ -65,6 +70,12 @@ def id_list(path: Path) -> CloudFiles:
     if not clouds:
         raise UsageError(f"{path}: the list is empty; it should hold ids like airplane_0001")
     return CloudFiles(path, root, clouds, labels, names, (path, names_list))
+
+
+def listed_clouds(files: Listed) -> CloudFiles:
+    """Clouds that were named one by one, in the order of class folders."""
+    files, labels, names, lists = classes(files, SPLITS)
+    return CloudFiles(files.root, files.root, list(files.names), labels, names, lists)
 
 
 def listed(root: Path, ident: str, where: str) -> str:

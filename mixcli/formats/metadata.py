@@ -21,7 +21,7 @@ from mixcli.fields import Field
 from mixcli.formats.place import open_plain
 
 LISTED = 100  # classes
-NAME = re.compile(r"([0-9]{5,9})/([0-9]{6,12})(\.[a-z]{3})")
+NAME = re.compile(r"([0-9]{5,9})/([0-9]{6,12})(\.[a-z]{3,4})")
 HEAD = b'{"file_name": "'  # of every line
 BLOCK = 1 << 22  # bytes scanned at a time
 MISSING = object()

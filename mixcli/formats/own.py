@@ -12,7 +12,7 @@ from mixcli.formats.folder import MANIFEST, METADATA
 from mixcli.formats.place import is_plain
 from mixcli.formats.stacked import check_data, check_labels, check_point_labels, described, joined, whole
 
-ROWS = (".ply", ".png", ".tar")  # files of rows in a folder
+ROWS = (".ply", ".png", ".jpg", ".webp", ".tar")  # files of rows in a folder
 SUM = 1e-3  # how far a row of soft labels may be from 1
 
 

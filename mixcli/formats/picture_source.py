@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from mixcli.errors import UsageError
 from mixcli.formats.container import is_mixed
+from mixcli.formats.listed import Listed
+from mixcli.formats.pictures.decode import SUFFIXES
+from mixcli.formats.pictures.folders import listed_pictures
 from mixcli.formats.pictures.opening import open_pictures
 from mixcli.formats.pictures.own import OwnPictures
 from mixcli.formats.pictures.part import PicturePart
@@ -17,7 +21,9 @@ from mixcli.formats.sources import Reading, Source, once
 class PictureSource(Source):
     """Labelled images of one or several parts, numbered through in their order."""
 
-    def _opened(self, path: Path, reading: Reading) -> PicturePart:
+    def _opened(self, path: Path | Listed, reading: Reading) -> PicturePart:
+        if isinstance(path, Listed):
+            return listed_pictures(path)
         if is_mixed(path):
             return OwnPictures(path)
         part, _ = open_pictures(path, reading.split)
@@ -26,14 +32,19 @@ class PictureSource(Source):
         return part
 
 
-def open_picture_source(arguments: list[str], reading: Reading = Reading()) -> tuple[PictureSource, list[str]]:
+def open_picture_source(
+    arguments: Sequence[str | Listed], reading: Reading = Reading()
+) -> tuple[PictureSource, list[str]]:
     """The source that the `--in` arguments name, and notes for the user about how they were read."""
     notes: list[str] = []
     source = PictureSource(once([path for argument in arguments for path in _named(argument)], notes), reading)
     return source, notes + list(source.notes)
 
 
-def _named(argument: str) -> list[Path]:
+def _named(argument: str | Listed) -> list[Path | Listed]:
+    if isinstance(argument, Listed):
+        pictures, others = argument.split(SUFFIXES)
+        return [*pictures, *others]
     if os.path.lexists(argument):
         return [Path(argument)]
     found = sorted(map(Path, glob.glob(argument))) if glob.has_magic(argument) else []

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from mixcli.errors import UsageError
 from mixcli.fields import Field
 from mixcli.formats.metadata import Naming
+
+if TYPE_CHECKING:
+    from mixcli.formats.encodings import Encoding
+
+FILES = "files"  # beside the arrays of a row: the bytes of its picture's file
 
 
 class Codec(Protocol):
@@ -36,15 +41,38 @@ class Codec(Protocol):
         """A field of what was read, the caller's own."""
 
 
-def codec_of(fields: tuple[Field, ...], path: Path, png_level: int | None = None) -> Codec:
-    """Images become `.png`, clouds `.ply`; MixError where the fields are of neither."""
+def codec_of(fields: tuple[Field, ...], path: Path, how: Encoding | None = None) -> Codec:
+    """Images become pictures, by default `.png`, clouds `.ply`; MixError where the fields are of neither."""
     data = next((f for f in fields if f.name == "data"), None)
     if data is not None and len(data.shape) == 3 and data.dtype == "|u1":
         from mixcli.formats.picture_rows import PictureRows
 
-        return PictureRows(fields, path, png_level)
-    if png_level is not None:
-        raise UsageError(f"{path}: a level of .png is for images, and these are clouds; leave it out")
+        return PictureRows(fields, path, how)
+    if how is not None:
+        raise UsageError(f"{path}: {how.suffix} files are of images, and these are clouds; leave the format out")
     from mixcli.formats.ply_rows import PlyRows
 
     return PlyRows(fields, path)
+
+
+def is_lossy(codec: Codec) -> bool:
+    """Whether rows come back other than they were written."""
+    return codec.naming.suffix not in (".ply", ".png")
+
+
+def told(codec: Codec) -> dict[str, str]:
+    """What a manifest beside the files says of them; it does not go with the rows to another container."""
+    return {"pictures": codec.naming.suffix} if is_lossy(codec) else {}
+
+
+def changed(codec: Codec, files: list[tuple[Any, ...]]) -> dict[str, np.ndarray]:
+    """What the files of some rows, just packed, will give back otherwise than it was, and their bytes as `FILES`."""
+    if not is_lossy(codec):
+        return {}
+    pictures = codec.pictures(codec.in_files[0], len(files), lambda i: ("", files[i][0]))
+    return {"data": pictures, FILES: np.frombuffer(b"".join(row[0] for row in files), np.uint8)}
+
+
+def as_stored(arrays: dict[str, np.ndarray], parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The rows of every field with what is `changed` in their consecutive parts."""
+    return {**arrays, **{name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}}

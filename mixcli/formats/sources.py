@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from mixcli.errors import MixError, UsageError
 from mixcli.formats.container import is_mixed
 from mixcli.formats.finding import READABLE, expand
 from mixcli.formats.folders import class_folders
-from mixcli.formats.listings import id_list
+from mixcli.formats.listed import Listed, Root
+from mixcli.formats.listings import id_list, listed_clouds
 from mixcli.formats.modelnet import H5Clouds, short
 from mixcli.formats.npz_clouds import NpzClouds
 from mixcli.formats.own import OwnClouds
@@ -38,9 +40,12 @@ class Reading:
 class Source:
     """Labelled clouds of one or several parts, numbered through in their order."""
 
-    def __init__(self, paths: list[Path], reading: Reading = Reading()):
-        self.parts = [self._opened(Path(path), reading) for path in paths]
-        self.paths = [part.path for part in self.parts]
+    def __init__(self, paths: Sequence[Path | str | Listed], reading: Reading = Reading()):
+        self.parts = [self._opened(p if isinstance(p, Listed) else Path(p), reading) for p in paths]
+        self.paths = [
+            Root(part.path) if isinstance(path, Listed) else part.path
+            for part, path in zip(self.parts, paths, strict=True)
+        ]
         self.labels = np.concatenate([part.labels for part in self.parts])
         self.class_names = _agreed(self.parts)
         self.starts = np.cumsum([0, *map(len, self.parts)])
@@ -49,7 +54,7 @@ class Source:
         if reading.drop_background and all(getattr(part, "mask", None) is None for part in self.parts):
             raise UsageError(f"--drop-background: {self.paths[0]} has no 'mask' as ScanObjectNN's files; leave it out")
 
-    def _opened(self, path: Path, reading: Reading) -> Part:
+    def _opened(self, path: Path | Listed, reading: Reading) -> Part:
         part = _part(path, reading)
         if not len(part):
             raise MixError(f"{path}: holds no cloud; leave it out")
@@ -99,26 +104,29 @@ class Source:
         return found
 
 
-def open_source(arguments: list[str], reading: Reading = Reading()) -> tuple[Source, list[str]]:
+def open_source(arguments: Sequence[str | Listed], reading: Reading = Reading()) -> tuple[Source, list[str]]:
     """The source that the `--in` arguments name, and notes for the user about how they were read."""
     notes: list[str] = []
-    named = [path for argument in arguments for path in expand(str(argument), reading.split, notes)]
+    named = [path for argument in arguments for path in expand(argument, reading.split, notes)]
     source = Source(once(named, notes), reading)
     return source, notes + source.notes
 
 
-def once(named: list[Path], notes: list[str]) -> list[Path]:
-    """Paths in a fixed order, each once, with a note if one was named more often."""
+def once(named: Sequence[Path | Listed], notes: list[str]) -> list[Path | Listed]:
+    """Lists, then paths in a fixed order, each once, with a note if one was named more often."""
+    lists, named = [p for p in named if isinstance(p, Listed)], [p for p in named if not isinstance(p, Listed)]
     places = [path.resolve() for path in named]
     paths = dict(zip(places, named, strict=True))
     if len(paths) < len(named):
         twice = next(path for i, path in enumerate(named) if places[i] in places[:i])
         notes.append(f"{twice}: named more than once, read once")
-    return sorted(paths.values())
+    return [*lists, *sorted(paths.values())]
 
 
-def _part(path: Path, reading: Reading) -> Part:
+def _part(path: Path | Listed, reading: Reading) -> Part:
     """What a path stands for: the one place that knows every layout."""
+    if isinstance(path, Listed):
+        return listed_clouds(path)
     if path.is_dir():
         if is_mixed(path):
             return OwnClouds(path)

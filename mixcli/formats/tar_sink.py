@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import numpy as np
 from mixcli.errors import MixError
 from mixcli.fields import Field
 from mixcli.formats.container import clear, pack, put_in_place, settle
+from mixcli.formats.encodings import Encoding
 from mixcli.formats.folder import MANIFEST
 from mixcli.formats.metadata import check_fields, decode_fields, encode, line_bytes
 from mixcli.formats.picture_rows import PictureRows
 from mixcli.formats.place import no_room, part_of, remove
-from mixcli.formats.row_codec import codec_of
+from mixcli.formats.row_codec import as_stored, changed, codec_of, told
 from mixcli.formats.rowfile import check_rows, known_layout
 from mixcli.formats.tars import JSON, TarIndex, kinds_of, tar_name, tars_of
 
@@ -31,16 +33,16 @@ END = bytes(2 * RECORD)
 
 
 class TarSink:
-    """Rows of `OUT.part/`, one archive a window; `seal` makes it `OUT/`. png_level: see PictureRows."""
+    """Rows of `OUT.part/`, one archive a window; `seal` makes it `OUT/`. how: the encoding of pictures."""
 
     container = "tar"
 
-    def __init__(self, out: Path, fields: tuple[Field, ...], rows: int, png_level: int | None = None):
+    def __init__(self, out: Path, fields: tuple[Field, ...], rows: int, how: Encoding | None = None):
         self.out, self.fields, self.rows = out, fields, rows
         self.part = part_of(out)
-        self.codec = _codec(fields, out, png_level)
+        self.codec = codec_of_pictures(fields, out, how)
         self.digits = max(6, len(str(rows - 1)))
-        self.layout: dict[str, Any] = {"container": self.container, "digits": self.digits}
+        self.layout: dict[str, Any] = {"container": self.container, "digits": self.digits, **told(self.codec)}
         self.window: int | None = None
         self.file = -1
         self.index: TarIndex | None = None
@@ -70,14 +72,17 @@ class TarSink:
         for leftover in (*self.part.glob("*.tmp"), self.part / MANIFEST):
             remove(leftover)
 
-    def write(self, window: int, first: int, arrays: dict[str, np.ndarray]) -> None:
+    def write(self, window: int, first: int, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Consecutive rows of every field, from row `first`; a window that was there before is made anew."""
         check_rows(self.fields, arrays)
         if window != self.window:
             self._begin(window)
-        step = max(1, min(BLOCK, PACKED // self.codec.bytes))
-        for start in range(0, len(arrays["data"]), step):
-            self._write(first + start, {name: a[start : start + step] for name, a in arrays.items()})
+        parts = []
+        for rows, more in samples(self.codec, self.digits, first, arrays):
+            for sample in rows:
+                self._append(sample)
+            parts.append(more)
+        return as_stored(arrays, parts)
 
     def _begin(self, window: int) -> None:
         self.close()
@@ -85,14 +90,6 @@ class TarSink:
             remove(path)
         self.file = os.open(self._path(window, ".tmp"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         self.window = window
-
-    def _write(self, first: int, arrays: dict[str, np.ndarray]) -> None:
-        keys = [f"{first + i:0{self.digits}d}" for i in range(len(arrays["data"]))]
-        lines, pictures = encode(self.codec.others, keys, arrays, None), self.codec.pack(first, arrays)
-        kinds = kinds_of(self.codec)
-        for key, files, line in zip(keys, pictures, lines, strict=True):
-            members = zip(kinds, (*files, line), strict=True)
-            self._append(b"".join(member(key + kind, data) for kind, data in members))
 
     def _append(self, data: bytes) -> None:
         view = memoryview(data)
@@ -133,7 +130,7 @@ class TarSink:
         if len(rows) < self.rows:
             raise MixError(f"{self.part}: row {len(rows)} was never written; --resume goes on")
         remove(self.part / MANIFEST)
-        (self.part / MANIFEST).write_text(pack(manifest, class_names, indent=1) + "\n")
+        (self.part / MANIFEST).write_text(pack({**manifest, **told(self.codec)}, class_names, indent=1) + "\n")
         os.sync()
         put_in_place(self.part, self.out)
 
@@ -152,6 +149,23 @@ class TarSink:
         return self.part / (tar_name(window) + suffix)
 
 
+def samples(
+    codec: PictureRows, digits: int, first: int, arrays: dict[str, np.ndarray]
+) -> Iterator[tuple[list[bytes], dict[str, np.ndarray]]]:
+    """Consecutive rows from row `first`, some at a time: the members of each, and what is `changed` in them."""
+    step, kinds = max(1, min(BLOCK, PACKED // codec.bytes)), kinds_of(codec)
+    for start in range(0, len(arrays["data"]), step):
+        part = {name: a[start : start + step] for name, a in arrays.items()}
+        keys = [f"{first + start + i:0{digits}d}" for i in range(len(part["data"]))]
+        lines, files = encode(codec.others, keys, part, None), codec.pack(first + start, part)
+        rows = [_sample(key, kinds, (*f, line)) for key, f, line in zip(keys, files, lines, strict=True)]
+        yield rows, changed(codec, files)
+
+
+def _sample(key: str, kinds: list[str], contents: tuple[bytes, ...]) -> bytes:
+    return b"".join(member(key + kind, data) for kind, data in zip(kinds, contents, strict=True))
+
+
 def member(name: str, data: bytes) -> bytes:
     """Of an archive, with its header."""
     header = tarfile.TarInfo(name)
@@ -159,8 +173,9 @@ def member(name: str, data: bytes) -> bytes:
     return header.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % RECORD)
 
 
-def _codec(fields: tuple[Field, ...], out: Path, png_level: int | None) -> PictureRows:
-    codec = codec_of(fields, out, png_level)
+def codec_of_pictures(fields: tuple[Field, ...], out: Path, how: Encoding | None) -> PictureRows:
+    """MixError where the rows are no images."""
+    codec = codec_of(fields, out, how)
     if not isinstance(codec, PictureRows):
         raise MixError(f"{out}: webdataset is for images, and these are clouds; write a folder, .h5 or .npz")
     check_fields(codec.others, out)

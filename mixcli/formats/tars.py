@@ -1,6 +1,7 @@
 """A folder of one tar a window, as WebDataset has them: how it looks, and its reader.
 
-    mixed/00000.tar        of a window: 000000.png, 000000.mask.png with --keep mask, 000000.json, then the next row
+    mixed/00000.tar        of a window: 000000.png, 000000.mask.png with --keep mask, 000000.json, then the next row;
+                           or 000000.jpg, 000000.webp
     mixed/manifest.json    what made it, with the class names
 
 Where the members lie is found in one pass over the archives; they are read in place. Nothing is unpacked, only regular
@@ -22,7 +23,7 @@ from mixcli.errors import MixError
 from mixcli.fields import Field
 from mixcli.formats.folder import BESIDE, MANIFEST, MixedFolder
 from mixcli.formats.metadata import decode_fields, longest
-from mixcli.formats.picture_rows import PictureRows, decoded, most_bytes
+from mixcli.formats.picture_rows import PictureRows, most_bytes
 from mixcli.formats.pictures.tar_index import members
 from mixcli.formats.place import open_plain
 
@@ -106,7 +107,7 @@ class TarIndex:
     def pictures(self, codec: PictureRows, f: Field, places: np.ndarray) -> np.ndarray:
         """(m,*shape) u8 of rows by their places."""
         kind = self.kinds[codec.in_files.index(f)]
-        return decoded(f, len(places), lambda i: self.contents(kind, int(places[i])))
+        return codec.pictures(f, len(places), lambda i: self.contents(kind, int(places[i])))
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -141,6 +142,11 @@ class MixedTars(MixedFolder):
 
     def _records(self, rows: np.ndarray, name: str) -> dict[str, np.ndarray]:
         return {name: self.index.pictures(self.codec, self._field(name), rows)}
+
+    def encoded(self, first: int, count: int) -> Iterator[bytes]:
+        """The pictures' files of consecutive rows as they are."""
+        kind = kinds_of(self.codec)[0]
+        return (self.index.contents(kind, row)[1] for row in range(first, first + count))
 
     def _fault(self, numbered: tuple[int, str]) -> str | None:
         try:

@@ -37,11 +37,10 @@ if TYPE_CHECKING:
 
 def completed(job: Job, source: Source, model: Any) -> Job:
     """The job, whose layer the network has and whose container holds arrays of any shape."""
-    from mixcli.models.hidden import layers
+    from mixcli.models.hidden import SHOWN, layers
 
-    names = layers(model.net)
     if job.layer is None:
-        raise UsageError(f"{job.method.traits.name} needs --layer, one of {', '.join(names)}")
+        raise UsageError(f"{job.method.traits.name} needs --layer, one of {', '.join(layers(model.net)[:SHOWN])}")
     if job.container not in ("h5", "npz"):
         raise UsageError(f"--out {job.out}: hidden states are no pictures; name a .h5 or .npz file")
     return images.completed(job, source, model)
@@ -71,13 +70,12 @@ def heat(engine: Engine, pictures: Pictures, labels: np.ndarray) -> Heat:
     """The layer's output for each image as `map`, and how the rest of the network judges it. labels (r,) i64."""
     import torch
 
-    from mixcli.models.hidden import hidden, rest
+    from mixcli.models.hidden import both
     from mixcli.saliency import NonFinite
 
     with torch.no_grad():
         x = normalised(engine.tensor(pictures.values), normalize.parse(engine.normalize))
-        state = hidden(engine.net, x, engine.layer)
-        logits = rest(engine.net, state, engine.layer)
+        state, logits = both(engine.net, x, engine.layer)
     if not (finite := state.isfinite().flatten(1).all(1)).all():
         raise NonFinite((~finite).nonzero().flatten().tolist())
     correct = (logits.argmax(1).cpu().numpy() == labels).astype(np.int64)

@@ -52,12 +52,16 @@ def completed(job: Job, source: Source, model: Any) -> Job:
         raise UsageError(f"--keep mask: {job.method.traits.name} has no share of each pixel; leave it out")
     if hasattr(job.method, "fits"):
         job.method.fits(job.size)
+    if job.layer:
+        from mixcli.models import hidden
+
+        hidden.check(model.net, job.layer)
     return job
 
 
 def reader(job: Job, source: Source, classes: int, model: Any, note: Callable[[str], None]) -> PictureReader:
     normalize.parse(job.normalize)  # a wrong one is told before any work
-    return PictureReader(source, classes, job.size)
+    return PictureReader(source, classes, job.size, job.out.parent, note)
 
 
 def fields(job: Job, source: Source, classes: int, model: Any) -> tuple[Field, ...]:
@@ -93,8 +97,10 @@ def _maps(engine: Engine, pictures: Pictures, labels: np.ndarray) -> Any:
         return picture_saliency.without_model(spectral.saliency(pixels))
     x = normalised(pixels, normalize.parse(engine.normalize))
     if how == "activation":
-        return picture_saliency.activation(engine.net, x)
+        return picture_saliency.activation(engine.net, x, engine.layer)
     target = engine.tensor(labels) if engine.towards_label else None
+    if how == "cam":
+        return picture_saliency.cam(engine.net, x, target)
     return picture_saliency.gradient(engine.net, x, target, engine.norm)
 
 
@@ -119,11 +125,12 @@ def finished(
 
     data = mix.data.round().clamp(0, 255).to(torch.uint8)
     mask = None if mix.mask is None else (mix.mask * 255).round().to(torch.uint8)
-    saliency = _mixed_saliency(mix, a, b) if "saliency" in engine.keep and b is not None else None
+    known = "saliency" in engine.keep and mix.mask is not None and b is not None and not engine.traits.moves
+    saliency = _mixed_saliency(engine, mix, a, b) if known else None
     return replace(mix, data=data, mask=mask, saliency=saliency)
 
 
-def _mixed_saliency(mix: MixedImages, a: Images, b: Images) -> Tensor:
+def _mixed_saliency(engine: Engine, mix: MixedImages, a: Images, b: Images) -> Tensor:
     """Maps of sum 1, mixed like the pixels: b's moved as its pixels were. (B,H,W) f32."""
     from mixcli.blur import distribution
     from mixcli.search import shifted
@@ -131,6 +138,8 @@ def _mixed_saliency(mix: MixedImages, a: Images, b: Images) -> Tensor:
     own, other = distribution(a.saliency).float(), distribution(b.saliency).float()
     if mix.shift is not None:
         other = shifted(other, mix.shift)[0]
+    if hasattr(engine.method, "follow"):
+        other = engine.method.follow(other, mix.draw)
     return mix.mask * own + (1 - mix.mask) * other
 
 

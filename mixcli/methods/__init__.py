@@ -24,7 +24,8 @@ from mixcli.errors import MixError, UsageError
 
 BUILT_IN = (
     "sagemix", "pointmixup", "rsmix", "pointcutmix", "mixup", "sage", "guidedmixup", "saliencygrafting", "saliencymix",
-    "cutmix", "cutout",
+    "cutmix", "cutout", "snapmix", "attentivecutmix", "manifoldmixup", "augmix", "keepaugment", "puzzlemix",
+    "comixup",
 )  # fmt: skip
 MOST = 1e9  # of any option that is a number: squares of it stay far from infinity
 
@@ -47,6 +48,8 @@ class Traits:
     group: int = 0  # samples that are mixed with each other, as many mixes as samples; 0: pairs
     mask: bool = True  # whether a mix of images has one
     writes: str = ""  # what a row's data is, where it is not of the kind of the source: "hidden"
+    moves: bool = False  # whether pixels come from elsewhere in their parent, and no `shift` or `follow` says where
+    sums: bool = True  # whether a row's label shares sum to 1
     raw: bool = False  # whether the published label shares need not sum to 1, and are kept as `weight_raw`
 
 

@@ -130,7 +130,7 @@ class _H5:
 
 def _opened(store: _Npz | _H5, split: str) -> Stacked | None:
     path, pairs = store.path, _pairs(store.names)
-    if not any(_looks_like_pictures(store.item(data)) for data, _ in pairs.values()):
+    if not pairs or any(_looks_like_clouds(store.item(data)) for data, _ in pairs.values()):
         return None
     notes: list[str] = []
     told = {name: name or None for name in pairs}
@@ -162,9 +162,9 @@ def _pair(known: dict[str, str], forms: tuple[str, ...]) -> tuple[str, str | Non
     return None
 
 
-def _looks_like_pictures(item: Any) -> bool:
-    """Clouds are floats of three axes."""
-    return len(item.shape) == 4 or (len(item.shape) == 3 and np.dtype(item.dtype) == np.uint8)
+def _looks_like_clouds(item: Any) -> bool:
+    """Clouds are floats of three axes; one array for each is a list of them."""
+    return len(item.shape) in (1, 3) and np.dtype(item.dtype) != np.uint8
 
 
 def _labels(store: _Npz | _H5, data: str, label: str | None) -> Labels:

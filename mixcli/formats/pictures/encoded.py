@@ -28,8 +28,12 @@ class Encoded(Labelled):
 
     def sizes(self, rows: np.ndarray) -> np.ndarray:
         """See PicturePart.sizes."""
-        found = each(lambda row: of_bytes(size_of, lambda: self.encoded(row)), rows.tolist())
+        found = each(self.size_at, rows.tolist())
         return np.array([(-1, -1) if isinstance(size, str) else size for size in found], np.int64).reshape(-1, 2)
+
+    def size_at(self, row: int) -> tuple[int, int] | str:
+        """(H, W) of a picture by its header, (-1, -1) or a reason where there is none to read."""
+        return of_bytes(size_of, lambda: self.encoded(row))
 
     def read(self, rows: np.ndarray, fit: Fit = Fit()) -> list[np.ndarray | str]:
         """See PicturePart.read."""

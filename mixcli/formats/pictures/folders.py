@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mixcli.errors import UsageError
+from mixcli.formats.listed import Listed, classes
 from mixcli.formats.pictures.decode import SUFFIXES
 from mixcli.formats.pictures.encoded import Encoded
 from mixcli.formats.pictures.labels import Labels
@@ -46,6 +47,12 @@ class PictureFiles(Encoded):
 
     def encoded(self, row: int) -> Path:
         return self.path / self.names[row]
+
+
+def listed_pictures(files: Listed) -> PictureFiles:
+    """Pictures that were named one by one, in the order of class folders."""
+    files, labels, names, lists = classes(files)
+    return PictureFiles(files.root, list(files.names), Labels(np.array(labels, np.int64), names), lists)
 
 
 class Scan(NamedTuple):

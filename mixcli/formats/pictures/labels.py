@@ -78,11 +78,12 @@ class Collector:
         value = label if soft is None else soft
         kind = type(value)
         if kind not in KINDS or (soft is not None and kind not in (list, dict)):
-            raise MixError(f"{where}: label {_cut(value)} is no whole number, no name and no list of shares")
+            raise MixError(f"{where}: label {_cut(value)} is no whole number, no name and no list of shares; write one")
         if self.kind not in (None, kind):
-            raise MixError(f"{where}: label {_cut(value)} is {KINDS[kind]}, those before it are {KINDS[self.kind]}")
+            what = f"{KINDS[kind]}, those before it are {KINDS[self.kind]}"
+            raise MixError(f"{where}: label {_cut(value)} is {what}; write all labels alike")
         if kind is int and not NUMBER.fullmatch(str(value)):
-            raise MixError(f"{where}: label {_cut(value)} is no class number")
+            raise MixError(f"{where}: label {_cut(value)} is no class number; write it again")
         self.kind = kind
         self.hard.append(self._add_shares(value, label, where) if kind in (list, dict) else value)
 
@@ -90,7 +91,7 @@ class Collector:
         """Returns the class: the one that stands beside the shares, else that of the largest."""
         classes, shares, width = _sparse(value, where)
         if isinstance(value, list) and self.width not in (0, width):
-            raise MixError(f"{where}: {width} shares, the labels before it have {self.width}")
+            raise MixError(f"{where}: {width} shares, the labels before it have {self.width}; write as many")
         self.width = max(self.width, width)
         self.classes.append(classes)
         self.shares.append(shares)
@@ -143,7 +144,7 @@ def _sparse(value: list | dict, where: str) -> tuple[np.ndarray, np.ndarray, int
         raise MixError(f"{where}: the shares of label {_cut(value)} do not add up to 1; expected a distribution")
     classes, shares = np.array(list(map(int, keys)), np.int64), np.array(numbers, np.float64)
     if classes.min() < 0 or classes.max() >= MOST_CLASSES:
-        raise MixError(f"{where}: class {classes.max():,} of label {_cut(value)} is no class number")
+        raise MixError(f"{where}: class {classes.max():,} of label {_cut(value)} is no class number; write it again")
     kept = shares > 0
     return classes[kept], shares[kept].astype(np.float32), int(classes.max()) + 1
 

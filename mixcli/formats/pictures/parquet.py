@@ -1,7 +1,7 @@
 """Parquet as Hugging Face's `datasets` writes it: a column of {bytes, path} pictures and one of labels.
 
-A label is a number, whose name may stand in the schema's metadata, or a name. Row groups are decoded as a whole, so
-rows are best read in their order.
+A label is a number, whose name may stand in the schema's metadata, or a name. Row groups are decoded from their start,
+so rows are best read in their order.
 """
 
 from __future__ import annotations
@@ -27,6 +27,27 @@ LABEL = ("label", "labels", "fine_label")
 BATCH = 64  # rows that are decoded at a time
 
 
+class Cursor:
+    """How far a row group has been decoded, so that rows which come in their order are decoded once."""
+
+    def __init__(self, table: ParquetFile, group: int, column: str):
+        self.table, self.group = table, group
+        self.batches = table.iter_batches(BATCH, row_groups=[group], columns=[column])
+        self.start, self.batch = 0, None  # row of the group that the batch begins with
+
+    def leads_to(self, table: ParquetFile, group: int, row: int) -> bool:
+        return self.table is table and self.group == group and self.start <= row
+
+    def upto(self, row: int) -> tuple[int, Any]:
+        """The batch that holds a row, and the row that it begins with. ValueError where the group ends before."""
+        while self.batch is None or row >= self.start + len(self.batch):
+            self.start += 0 if self.batch is None else len(self.batch)
+            self.batch = next(self.batches, None)
+            if self.batch is None:
+                raise ValueError(f"it ends at row {self.start:,}")
+        return self.start, self.batch
+
+
 class Parquet(Labelled):
     """The rows of some files, one after the other."""
 
@@ -49,6 +70,7 @@ class Parquet(Labelled):
         self.groups = [(f, g) for f, g, _ in groups]
         self.starts = np.cumsum([0, *(rows for _, _, rows in groups)])
         self.firsts = np.cumsum([0, *(table.metadata.num_rows for table in self.tables)])
+        self.cursor: Cursor | None = None
 
     def address(self, row: int) -> tuple[str, int]:
         file = int(np.searchsorted(self.firsts, row, side="right")) - 1
@@ -80,14 +102,15 @@ class Parquet(Labelled):
 
     def _of_group(self, file: int, group: int, wanted: np.ndarray) -> Iterator[list[bytes | str | None]]:
         table, column = self.tables[file], self.columns[file]
-        at = 0
         try:
-            for batch in table.iter_batches(BATCH, row_groups=[group], columns=[column]):
-                inside = wanted[(wanted >= at) & (wanted < at + len(batch))] - at
-                at += len(batch)
-                if len(inside):
-                    yield _values(batch.column(0).take(_indices(inside)))
+            if not (self.cursor and self.cursor.leads_to(table, group, int(wanted[0]))):
+                self.cursor = Cursor(table, group, column)
+            while len(wanted):
+                start, batch = self.cursor.upto(int(wanted[0]))
+                inside, wanted = np.split(wanted, [np.searchsorted(wanted, start + len(batch))])
+                yield _values(batch.column(0).take(_indices(inside - start)))
         except _torn() as e:
+            self.cursor = None
             what = f"row group {group} cannot be read ({_short(e)})"
             raise MixError(f"{self.files[file]}: {what}; download it again") from e
 
@@ -102,7 +125,7 @@ def _table(file: Path) -> ParquetFile:
     try:
         import pyarrow.parquet
     except ImportError as e:
-        raise UsageError(f"{file}: reading Parquet needs the package pyarrow; pip install pyarrow") from e
+        raise UsageError(f"{file}: reading Parquet needs the package pyarrow; pip install 'mixcli[parquet]'") from e
     try:
         table = pyarrow.parquet.ParquetFile(file)
     except _torn() as e:

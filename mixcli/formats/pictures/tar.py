@@ -15,16 +15,19 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from mixcli.columns import clean
 from mixcli.errors import MixError
-from mixcli.formats.pictures.decode import SUFFIXES, opened
-from mixcli.formats.pictures.encoded import Encoded
+from mixcli.formats.pictures.decode import SUFFIXES, opened, size_of
+from mixcli.formats.pictures.encoded import Encoded, of_bytes
 from mixcli.formats.pictures.labels import Collector, names_beside, number_or_name
 from mixcli.formats.pictures.tar_index import Member, members
 from mixcli.formats.plain import require_file
 
+HEAD = 1 << 14  # bytes that hold a picture's header where no thumbnail or colour profile stands before it
 MOST_LABEL = 1 << 22  # bytes of a cls or json member
 KINDS = tuple(suffix[1:] for suffix in SUFFIXES)
-HOW = "make the archive again with tar --dereference --hard-dereference"
+AGAIN = "make the archive again"
+HOW = f"{AGAIN} with tar --dereference --hard-dereference"
 
 
 class Tars(Encoded):
@@ -50,12 +53,19 @@ class Tars(Encoded):
         self.shards, self.files = shards, [*shards, *listing]
 
     def address(self, row: int) -> tuple[str, None]:
-        return f"{self.shards[self.where[row, 0]]}/{self.names[row]}", None
+        """The name of the member behind that of its archive, on one line whatever is in it."""
+        return f"{self.shards[self.where[row, 0]]}/{clean(self.names[row])}", None
 
-    def encoded(self, row: int) -> bytes:
+    def encoded(self, row: int, most: int | None = None) -> bytes:
+        """The first bytes of a picture, all where `most` does not say otherwise."""
         number, offset, size = self.where[row].tolist()
         with opened(self.shards[number]) as file:
-            return _bytes(file, offset, size)
+            return _bytes(file, offset, min(size, size if most is None else most))
+
+    def size_at(self, row: int) -> tuple[int, int] | str:
+        """See Encoded.size_at; mostly the first bytes tell it."""
+        found = of_bytes(size_of, lambda: self.encoded(row, HEAD))
+        return found if found != (-1, -1) or self.where[row, 2] <= HEAD else super().size_at(row)
 
 
 def samples(shard: Path) -> Iterator[tuple[str, dict[str, Member]]]:
@@ -112,6 +122,8 @@ def _label(shard: Path, key: str, sample: dict[str, Member], file: BinaryIO) -> 
 
 
 def _regular(shard: Path, member: Member) -> Member:
+    if ".." in member.name.split("/"):
+        raise MixError(f"{shard}: {member.name[:80]!r} is a name that leads out of the archive; {AGAIN}")
     if member.kind != "file":
         what = "a link" if member.kind == "link" else "no regular file"
         raise MixError(f"{shard}: {member.name[:80]!r} is {what}, which is not followed; {HOW}")

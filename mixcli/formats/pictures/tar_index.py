@@ -31,6 +31,8 @@ class Member(NamedTuple):
 def members(path: Path) -> Iterator[Member]:
     """Every member in its order. MixError where the archive is cut short, damaged or compressed."""
     whole = require_file(path).stat().st_size
+    if not whole:
+        raise MixError(f"{path}: the file is empty; copy or download it again")
     with open(path, "rb", buffering=0) as file:
         at, extra = 0, {}
         while at < whole:
@@ -50,6 +52,7 @@ def members(path: Path) -> Iterator[Member]:
                     yield Member(_name(header, extra), _kind(kind, extra), at + BLOCK, size)
                 extra = {}
             at += BLOCK + -(-size // BLOCK) * BLOCK
+    raise MixError(f"{path}: has no end mark, so members may be missing; copy, download or make it again")
 
 
 def _checked(path: Path, header: bytes, at: int) -> bytes:
