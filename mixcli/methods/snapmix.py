@@ -38,7 +38,7 @@ class SnapMix:
 
     alpha: float = option(5.0, "Beta(alpha, alpha) of both lambdas, the shares outside of the two boxes.", above=0)
     normalize_labels: bool = option(
-        True, "The published shares over their sum, so that labels are distributions; weight_raw has them as they are."
+        True, "The published shares over their sum, so that labels are distributions; weight_raw has them raw."
     )
 
     def needs(self) -> dict:
