@@ -53,7 +53,7 @@ class Selection:
         self.dataset = Dataset(path).require()
         self.title, self.total = path.name, self.dataset.rows
         if self.dataset.data == "hidden":
-            raise UsageError(f"{path}: holds hidden states of a network, which cannot be seen; mixcli inspect tells more")
+            raise UsageError(f"{path}: holds hidden states of a network, which cannot be seen; try mixcli inspect")
         names = self.dataset.file.class_names
         self.classes = names or tuple(str(i) for i in range(self.dataset.recipe["classes"]))
         self.reader, self.note = _reader(self.dataset, source)
