@@ -1,16 +1,20 @@
-"""Prepared images of any window: decoded as their window comes, or kept where all of them are small.
+"""Prepared images of any window: decoded as their window comes, or once in file order.
 
-Files of many images that fit into 2 GB are decoded once. Folders are read window by window, in parallel threads, so
-each file is decoded once in a run as well.
+Folders and tars are read window by window, in parallel threads, so each image is decoded once in a run. Files whose
+images cannot be had one by one are decoded once in file order and kept: in memory under 2 GB, else in an unnamed
+temporary file beside the output.
 """
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
-from mixcli.errors import BadSample
+from mixcli.errors import BadSample, MixError
 from mixcli.formats.pictures.decode import Fit
 from mixcli.formats.sources import Source
 from mixcli.pictures import Pictures
@@ -20,18 +24,28 @@ DEFAULT_SIZE = 224  # where images differ in size
 
 
 class PictureReader:
-    """Images of a source, all of `size` (H, W)."""
+    """Images of a source, all of `size` (H, W). spool: the folder for what does not fit into memory."""
 
-    def __init__(self, source: Source, classes: int, size: tuple[int, int]):
-        self.source, self.size, self.fit = source, size, Fit(*size)
+    def __init__(
+        self,
+        source: Source,
+        classes: int,
+        size: tuple[int, int],
+        spool: Path | None = None,
+        note: Callable[[str], None] = lambda sentence: None,
+    ):
+        self.source, self.size, self.fit, self.spool, self.note = source, size, Fit(*size), spool, note
         self.bad = bad_labels(source.labels, classes)
         self.kept: np.ndarray | None = None
 
     def load(self, on_error: str = "raise") -> None:
         """Decode the source where that is the cheapest way; with `raise`, report its first bad sample at once."""
-        shape = (len(self.source), *self.size, 3)
-        if all(part.preload for part in self.source.parts) and int(np.prod(shape, dtype=np.int64)) < KEEP_BYTES:
+        shape, parts = (len(self.source), *self.size, 3), self.source.parts
+        if all(part.preload for part in parts) and int(np.prod(shape, dtype=np.int64)) < KEEP_BYTES:
             self.kept = np.empty(shape, np.uint8)
+        elif not all(part.random_access for part in parts):
+            self.kept = self._spooled(shape)
+        if self.kept is not None:
             for start in range(0, len(self.source), STRIDE):
                 rows = np.arange(start, min(start + STRIDE, len(self.source)))
                 self.kept[rows] = self._decode(rows)
@@ -47,6 +61,22 @@ class PictureReader:
 
     def error(self, sample: int) -> BadSample:
         return BadSample(*self.source.address(sample), self.bad[sample], HINT)
+
+    def _spooled(self, shape: tuple[int, ...]) -> np.ndarray:
+        """On disk, where all of its space is claimed now: a disk that fills up later would end the process."""
+        size, place = int(np.prod(shape, dtype=np.int64)), self.spool or tempfile.gettempdir()
+        file = tempfile.TemporaryFile(dir=place)  # noqa: SIM115 - the memory map holds on to it
+        claim = getattr(os, "posix_fallocate", lambda descriptor, _, size: os.ftruncate(descriptor, size))
+        try:
+            claim(file.fileno(), 0, size)
+        except OSError as e:
+            what = f"{size / 1e6:,.0f} MB for the decoded images of {self.source.paths[0]}"
+            raise MixError(f"{place}: no room for {what} ({e.strerror}); make room, or take a smaller --size") from e
+        self.note(
+            f"{self.source.paths[0]}: its images cannot be had one by one, so all are decoded first, into "
+            f"{size / 1e6:,.0f} MB of a temporary file in {place}"
+        )
+        return np.memmap(file, np.uint8, "r+", shape=shape)
 
     def _decode(self, samples: np.ndarray) -> np.ndarray:
         """Sorted source indices (r,) -> (r,H,W,3) u8; notes the bad ones, which are black."""

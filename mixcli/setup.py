@@ -12,6 +12,7 @@ import numpy as np
 from mixcli import manifest as manifest_
 from mixcli.errors import CheckpointError, MixError, UsageError
 from mixcli.formats import fingerprint
+from mixcli.formats.listed import Root
 from mixcli.job import FROM_A_MODEL, Job
 from mixcli.kinds import kind
 from mixcli.methods import guided, kinds_of
@@ -80,7 +81,10 @@ class Setup:
 
     @cached_property
     def source_files(self) -> list[dict[str, Any]]:
-        return [fingerprint.describe(part) for part in self.source.parts]
+        return [
+            fingerprint.describe(part) | ({"names": list(part.names)} if isinstance(path, Root) else {})
+            for part, path in zip(self.source.parts, self.source.paths, strict=True)
+        ]
 
     @cached_property
     def recipe(self) -> dict[str, Any]:
@@ -163,26 +167,33 @@ def with_pairing(job: Job) -> Job:
 
 
 def load_model(job: Job, kind: Any) -> Any:
-    """The network, its class count known: a program is asked by one forward pass."""
+    """The network. One that is not mixcli's own has been tried on one sample, which tells its classes."""
     from mixcli.models import load
+    from mixcli.models.programs import Program
 
-    model, data = load(job.ckpt, job.model, job.trust_ckpt), job.method.traits.data
-    if model.data not in (None, data):
-        raise CheckpointError(
-            f"{model.path}: is a classifier of {model.data} ({model.name}); {job.method.traits.name} mixes {data}"
-        )
-    return model if model.classes else replace(model, classes=_count_outputs(model, kind.probe(job, model)))
+    traits = job.method.traits
+    model = load(job.ckpt, job.model, job.trust_ckpt, traits.data)
+    if model.data != traits.data:
+        what = f"is a classifier of {model.data} ({model.name})"
+        raise CheckpointError(f"{model.path}: {what}; {traits.name} mixes {traits.data}")
+    if model.classes and not isinstance(model.net, Program):
+        return model
+    return replace(model, classes=_tried(model, kind.probe(job, model), traits.saliency == "gradient"))
 
 
-def _count_outputs(model: Any, sample: Any) -> int:
-    """sample (1, ...): what the network takes."""
+def _tried(model: Any, sample: Any, differentiated: bool) -> int:
+    """The classes that a network tells apart, and whether it does what will be asked of it. sample (1, ...)."""
     import torch
 
-    try:
-        with torch.no_grad():
-            out = model.net(sample)
-    except Exception as e:  # somebody's program: anything can come out of it
-        raise CheckpointError(f"{model.path}: the model fails on a sample {tuple(sample.shape)} ({e})") from e
+    from mixcli.models.fold import autograd_vjp
+    from mixcli.models.pickles import wording
+
+    with wording(model.path, f"the model fails on a sample {tuple(sample.shape)}"), torch.no_grad():
+        out = model.net(sample)
     if not isinstance(out, torch.Tensor) or out.ndim != 2 or len(out) != 1:
         raise CheckpointError(f"{model.path}: for one sample the model must return logits (1, classes)")
+    if differentiated:
+        with wording(model.path, "its logits cannot be differentiated by its input, which saliency needs"):
+            logits, pull = autograd_vjp(model.net, sample)
+            pull(torch.ones_like(logits))
     return out.shape[1]

@@ -38,29 +38,30 @@ class Classifier:
     note: str  # how the weights were found in the file
     task: str = "classify"  # or "segment"
     parts: int | None = None  # of a segmentation network
-    data: str | None = None  # "points" or "images"; None where a program does not tell
+    data: str = "points"  # or "images"
 
 
-def load(path: str | Path | None, spec: str | None = None, trust: bool = False) -> Classifier:
+def load(path: str | Path | None, spec: str | None = None, trust: bool = False, data: str = "points") -> Classifier:
     """The classifier in a checkpoint; ``spec`` as in ``--model``, ``trust`` as in ``--trust-ckpt``.
 
-    ``path`` may be None where ``spec`` names a factory that brings its own weights.
+    ``path`` may be None where ``spec`` names a factory that brings its own weights. ``data`` is what a program will be
+    fed, "points" or "images"; weights tell it themselves.
     """
     from . import checkpoint, programs
 
     wanted = parse(spec)
     if wanted.file:
-        return _from_file(path, wanted, trust)
+        return _from_file(path, wanted, trust, data)
     model = named(wanted.name) if wanted.name else None
     if callable(model):
-        options = program_options(wanted)
-        return _from_factory(path, programs.called(f"--model {wanted.name}", model), wanted, options)
-    options = resolved(wanted, model.options) if model else program_options(wanted)
+        options = program_options(wanted, data)
+        return _from_factory(path, programs.called(f"--model {wanted.name}", model), wanted, options, data)
+    options = resolved(wanted, model.options) if model else program_options(wanted, data)
     if path is None:
         raise UsageError(f"no checkpoint: pass --ckpt, or a --model {FACTORY} that brings its own weights")
     file = checkpoint.open_file(path)
     if file.kind in checkpoint.PROGRAMS and trust:
-        return _from_program(file, wanted, options)
+        return _from_program(file, wanted, options, data)
     return _from_weights(file, wanted, model, options)
 
 
@@ -124,32 +125,32 @@ def frozen(net: nn.Module) -> nn.Module:
     return net
 
 
-def _from_program(file: File, wanted: Spec, options: dict[str, Any]) -> Classifier:
+def _from_program(file: File, wanted: Spec, options: dict[str, Any], data: str) -> Classifier:
     from . import programs
     from .checkpoint import PROGRAMS
 
     if wanted.name not in (None, file.kind):
         raise CheckpointError(f"{file.path}: is {PROGRAMS[file.kind]}; leave --model {wanted.name} out")
-    make = programs.torchscript if file.kind == "torchscript" else programs.export
-    net = make(file, options["layout"])
-    return _foreign(net, file.kind, options, file.path, file.sha256, trusted=True)
+    layout = options.get("layout", "bnc")
+    net = programs.torchscript(file, layout) if file.kind == "torchscript" else programs.export(file, data, layout)
+    return _foreign(net, file.kind, options, file.path, file.sha256, trusted=True, data=data)
 
 
-def _from_file(path: str | Path | None, wanted: Spec, trust: bool) -> Classifier:
+def _from_file(path: str | Path | None, wanted: Spec, trust: bool, data: str) -> Classifier:
     """A network built by the user's own function."""
     from . import programs
 
-    options = program_options(wanted)
+    options = program_options(wanted, data)
     if not trust:
         raise CheckpointError(
             f"{wanted.file}: is a program, and a program can do anything on this computer; "
             "pass --trust-ckpt if you trust its author"
         )
-    return _from_factory(path, programs.from_file(wanted.file, wanted.name), wanted, options)
+    return _from_factory(path, programs.from_file(wanted.file, wanted.name), wanted, options, data)
 
 
 def _from_factory(
-    path: str | Path | None, net: nn.Module, wanted: Spec, options: dict[str, Any]
+    path: str | Path | None, net: nn.Module, wanted: Spec, options: dict[str, Any], data: str
 ) -> Classifier:
     """A network that a factory built, with the checkpoint's weights where there is a checkpoint."""
     from . import checkpoint, programs
@@ -157,21 +158,25 @@ def _from_factory(
     code = checkpoint.sha256(wanted.file) if wanted.file else ""
     name = f"{wanted.file}:{wanted.name}" if wanted.file else wanted.name
     where, digest, note = wanted.file or "", code, "weights of the factory's own"
-    if path is not None:
+    if path is not None and not _is(path, wanted.file):  # a manifest names the factory where it had its own weights
         file = checkpoint.open_file(path)
         state, note = checkpoint.weights(file)
         checkpoint.refuse_nan(file.path, state)
         note = _joined(note, programs.fill(net, file.path, state))
         where, digest = file.path, file.sha256
     note = f"{note}; factory SHA-256 {code}".removeprefix("; ") if code else note
-    wrapped = programs.Program(net, where or name, options["layout"])
-    return _foreign(wrapped, name, options, where, digest, trusted=bool(code), note=note)
+    wrapped = programs.Program(net, where or name, options.get("layout", "bnc"))
+    return _foreign(wrapped, name, options, where, digest, trusted=bool(code), note=note, data=data)
+
+
+def _is(path: str | Path, file: str | None) -> bool:
+    return file is not None and Path(path).resolve() == Path(file).resolve()
 
 
 def _foreign(net: nn.Module, name: str, options: dict[str, Any], *file: str, **rest: Any) -> Classifier:
     classes = getattr(net.net, "classes", None)
     classes = classes if isinstance(classes, int) else None
-    return Classifier(net, name, options, classes, options["channels"], *file, **{"note": "", **rest})
+    return Classifier(net, name, options, classes, options.get("channels", 3), *file, **{"note": "", **rest})
 
 
 def _joined(note: str, prefix: str) -> str:

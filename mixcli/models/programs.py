@@ -5,31 +5,36 @@ from __future__ import annotations
 import importlib.util
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.random import fork_rng
 
 from ..errors import CheckpointError, UsageError
 from .checkpoint import File, State, difference, refuse_kinds, shapes, variants
 from .pickles import wording
 
-OPTIONS = {"layout": "bnc", "channels": 3}
+OPTIONS = {"points": {"layout": "bnc", "channels": 3}, "images": {}}  # by what the program is fed
 CHOICES = {"layout": ("bnc", "bcn"), "channels": (3, 6)}
+BATCHES = {"points": "clouds (B, N, 3)", "images": "images (B, 3, H, W)"}
+Sizes = tuple[int | None, ...]
 
 
 class Program(nn.Module):
-    """Calls a foreign network as mixcli calls its own: clouds (B, N, channels) in, logits (B, classes) out.
+    """Calls a foreign network as mixcli calls its own: a batch in, logits (B, classes) out.
 
-    ``layout`` is the order that the network wants: "bnc" for (B, N, channels), "bcn" for (B, channels, N).
-    ``batch`` is the one batch size that it takes, where it was exported for only one.
+    A batch is clouds (B, N, channels) or normalised images (B, 3, H, W). ``layout`` is the order that the network wants
+    of clouds: "bnc" as they are, "bcn" for (B, channels, N). ``sizes`` are those of the only batch that it takes, None
+    where any will do: a batch of another length is divided and filled up.
     """
 
-    def __init__(self, net: nn.Module, path: str, layout: str = "bnc", batch: int | None = None):
+    def __init__(self, net: nn.Module, path: str, layout: str = "bnc", sizes: Sizes = ()):
         super().__init__()
-        self.net, self.path, self.layout, self.batch = net, path, layout, batch
+        self.net, self.path, self.layout, self.sizes = net, path, layout, sizes
         self.requires_grad_(False)
         self.training = False
 
@@ -38,51 +43,94 @@ class Program(nn.Module):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, classes) of clouds (B, N, channels)."""
-        with wording(self.path, f"fails on clouds of shape {tuple(x.shape)} with layout={self.layout}"):
-            inputs = x.transpose(1, 2) if self.layout == "bcn" else x
-            logits = self._call(inputs) if self.batch is None else self._in_batches(inputs, self.batch)
-        if logits.ndim != 2 or len(logits) != len(x):
-            raise CheckpointError(
-                f"{self.path}: gives shape {tuple(logits.shape)} for {len(x)} clouds where mixcli needs "
-                "(clouds, classes); try the option layout=bcn, or wrap the network in a factory"
-            )
+        """Logits (B, classes) of a batch."""
+        inputs = x.transpose(1, 2) if self.layout == "bcn" else x
+        self._require_sizes(inputs)
+        with self._wording(x):
+            logits = self._in_batches(inputs, self.sizes[0]) if any(self.sizes[:1]) else self._call(inputs)
+        self._require_logits(logits, x)
         return logits
 
     def _call(self, x: Tensor) -> Tensor:
-        out = self.net(x)
+        with _last_line():
+            out = self.net(x)
         return out[0] if isinstance(out, (tuple, list)) else out  # the published PointNets add their features
 
     def _in_batches(self, x: Tensor, size: int) -> Tensor:
-        """Calls of exactly ``size`` clouds; the last is filled up with its own last cloud."""
+        """Calls of exactly ``size`` samples; the last is filled up with its own last sample."""
         parts = []
         for part in x.split(size):
             full = torch.cat([part, part[-1:].expand(size - len(part), *part.shape[1:])])
             parts.append(self._call(full)[: len(part)])
         return torch.cat(parts)
 
+    def _wording(self, x: Tensor) -> AbstractContextManager:
+        how = "" if x.ndim == 4 else f" with layout={self.layout}"
+        other = next((str(p.dtype) for p in self.parameters() if p.is_floating_point() and p.dtype != x.dtype), None)
+        weights = f", {x.dtype}, where it has weights of {other}" if other else ""
+        return wording(self.path, f"fails on {_samples(x)} of shape {tuple(x.shape)}{how}{weights}")
 
-def torchscript(file: File, layout: str) -> Program:
+    def _require_sizes(self, x: Tensor) -> None:
+        if any(size not in (None, has) for size, has in zip(self.sizes[1:], x.shape[1:], strict=False)):
+            taken = ", ".join(str(size or "any") for size in self.sizes[1:])
+            high, wide = (size or has for size, has in zip(self.sizes[-2:], x.shape[-2:], strict=True))
+            clouds = "other --points, the option layout, or an export with dynamic_shapes may help"
+            how = f"--size {high}x{wide} brings them to it" if x.ndim == 4 else clouds
+            what = f"takes only {_samples(x)} of shape (B, {taken}) and gets {tuple(x.shape)}"
+            raise CheckpointError(f"{self.path}: {what}; {how}")
+
+    def _require_logits(self, logits: Any, x: Tensor) -> None:
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
+            what = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+            how = "" if x.ndim == 4 else "try the option layout=bcn, or "
+            raise CheckpointError(
+                f"{self.path}: gives {what} for {len(x)} {_samples(x)} where mixcli needs ({_samples(x)}, classes); "
+                f"{how}wrap the network in a factory"
+            )
+        if x.requires_grad and not logits.requires_grad:
+            raise CheckpointError(
+                f"{self.path}: its logits cannot be differentiated by its input, which saliency needs; take "
+                "torch.no_grad, .detach() and argmax out of it"
+            )
+
+
+@contextmanager
+def _last_line() -> Iterator[None]:
+    """TorchScript says where an error came up, and at the very end what it is."""
+    try:
+        yield
+    except (RuntimeError, torch.jit.Error) as e:
+        if isinstance(e, torch.cuda.OutOfMemoryError) or "TorchScript interpreter" not in str(e):
+            raise
+        raise RuntimeError(str(e).strip().splitlines()[-1].removeprefix("RuntimeError: ")) from e
+
+
+def _samples(x: Tensor) -> str:
+    return "images" if x.ndim == 4 else "clouds"
+
+
+def torchscript(file: File, layout: str = "bnc") -> Program:
     """The network in a TorchScript file."""
     with wording(file.path, "is no TorchScript program that this torch can load"):
         net = torch.jit.load(io.BytesIO(file.data), map_location="cpu").eval()
         return Program(net, file.path, layout)
 
 
-def export(file: File, layout: str) -> Program:
-    """The network in a file of torch.export, in the mode and for the batch size it was exported with."""
+def export(file: File, data: str, layout: str = "bnc") -> Program:
+    """The network in a file of torch.export, in the mode and for the sizes it was exported with."""
     with wording(file.path, "is no torch.export program that this torch can load"):
         exported = torch.export.load(io.BytesIO(file.data))
         taken = exported.graph_signature.user_inputs
-        shapes = [node.meta["val"].shape for node in exported.graph.nodes if node.name in taken]
+        inputs = [node.meta["val"] for node in exported.graph.nodes if node.name in taken]
         net = exported.module()
-    if len(shapes) != 1 or len(shapes[0]) != 3:
-        raise CheckpointError(
-            f"{file.path}: takes inputs of {len(shapes)} shapes ({', '.join(map(str, map(tuple, shapes)))}); "
-            "export it for one batch of clouds (B, N, 3)"
-        )
-    batch = shapes[0][0]
-    return Program(net, file.path, layout, batch if isinstance(batch, int) else None)
+    tensors = [item for item in inputs if isinstance(item, Tensor)]
+    batch = BATCHES[data]
+    if len(inputs) != 1 or len(tensors) != 1 or tensors[0].ndim != batch.count(",") + 1:
+        shapes = ", ".join(str(tuple(item.shape)) for item in tensors)
+        raise CheckpointError(f"{file.path}: takes {len(inputs)} inputs ({shapes}); export it for one batch of {batch}")
+    if tensors[0].dtype != torch.float32:
+        raise CheckpointError(f"{file.path}: takes {tensors[0].dtype}; export it for one batch of {batch} in float32")
+    return Program(net, file.path, layout, tuple(n if isinstance(n, int) else None for n in tensors[0].shape))
 
 
 def from_file(path: str, name: str) -> nn.Module:
@@ -106,8 +154,9 @@ def from_file(path: str, name: str) -> nn.Module:
 
 
 def called(name: str, factory: Callable[[], Any]) -> nn.Module:
-    """What a factory returns, which must be a network."""
-    with wording(name, "the factory failed"):
+    """What a factory returns, which must be a network. Weights that it draws are the same each time."""
+    with wording(name, "the factory failed"), fork_rng(devices=[]):
+        torch.manual_seed(0)
         net = factory()
     if not isinstance(net, nn.Module):
         raise CheckpointError(f"{name}: the factory returned a {type(net).__name__}, not a torch.nn.Module")

@@ -8,7 +8,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
-from .spec import FACTORY
+from .spec import FACTORY, TIMM
 
 if TYPE_CHECKING:
     from .layout import Layout
@@ -37,6 +37,10 @@ def named(name: str) -> Any:
     """The Layout or the factory of that name; None for the kinds of program, which are files of their own."""
     from .checkpoint import PROGRAMS
 
+    if name.startswith(TIMM):
+        from .images.timm import timm_layout
+
+        return timm_layout(name.removeprefix(TIMM))
     known = {layout.name: layout for layout in built_in()} | dict.fromkeys(PROGRAMS)
     if name in known:
         return known[name]
@@ -45,7 +49,7 @@ def named(name: str) -> Any:
         return _plugin(plugins[name])
     known |= plugins
     near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}, and {FACTORY}"
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}, {TIMM}NAME and {FACTORY}"
     raise UsageError(f"--model {name}: no such network; {hint}")
 
 

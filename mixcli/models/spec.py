@@ -9,6 +9,8 @@ from typing import Any
 from ..errors import UsageError
 
 FACTORY = "path/to/file.py:factory"
+TIMM = "timm:"  # and the name of a network of that package
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -26,11 +28,15 @@ def parse(spec: str | None) -> Spec:
     Spec(name='dgcnn', file=None, options={'k': '40'})
     >>> parse("nets/mine.py:make")
     Spec(name='make', file='nets/mine.py', options={})
+    >>> parse("timm:resnet18")
+    Spec(name='timm:resnet18', file=None, options={})
     """
     if spec is None:
         return Spec()
     stem, in_file, rest = spec.rpartition(".py:")
-    name, _, text = rest.partition(":")
+    of_timm = TIMM if rest.startswith(TIMM) and not in_file else ""
+    name, _, text = rest.removeprefix(of_timm).partition(":")
+    name = of_timm + name
     if not name or name.endswith(".py") or (in_file and not stem):
         raise UsageError(f"--model {spec}: name a network, or a function of a file as in {FACTORY}")
     pairs = [item.partition("=") for item in text.split(",") if item]
@@ -66,11 +72,12 @@ def _value(key: str, text: str, default: Any) -> Any:
     return text == "true" if isinstance(default, bool) else int(text)
 
 
-def program_options(wanted: Spec) -> dict[str, Any]:
+def program_options(wanted: Spec, data: str) -> dict[str, Any]:
+    """The options of a program that is fed "points" or "images"."""
     from .programs import CHOICES, OPTIONS
 
-    options = resolved(wanted, OPTIONS)
-    for key, legal in CHOICES.items():
-        if options[key] not in legal:
-            raise UsageError(f"--model: {key}={options[key]} must be {' or '.join(map(str, legal))}")
+    options = resolved(wanted, OPTIONS[data])
+    for key, value in options.items():
+        if value not in CHOICES[key]:
+            raise UsageError(f"--model: {key}={value} must be {' or '.join(map(str, CHOICES[key]))}")
     return options
