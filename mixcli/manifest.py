@@ -65,8 +65,8 @@ def read_fields(manifest: dict[str, Any]) -> tuple[Field, ...]:
 def versions(how: Encoding | None = None) -> dict[str, str]:
     """Of everything that had a part in the data, and of the decoder where pictures were encoded with loss."""
     found = {"python": platform.python_version(), "mixcli": __version__}
-    for name in ("torch", "numpy", "scipy", "numba", "h5py"):
-        if name in sys.modules:
+    for name in ("torch", "numpy", "scipy", "numba", "h5py", "pillow", "pyarrow", "timm"):
+        if {"pillow": "PIL"}.get(name, name) in sys.modules:
             found[name] = importlib.metadata.version(name)
     if how and how.lossy:
         from mixcli.formats import encodings

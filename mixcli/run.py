@@ -113,6 +113,9 @@ def _say_what_is_kept(output: Output | StreamOutput, report: Report) -> None:
         report.note(f"{kept} of {len(output.plan.windows)} windows are kept in {part}; --resume goes on from there")
 
 
+GOOD = 0.9  # accuracy from which nobody asks whether another preset would do better
+
+
 class Loop:
     """One pass over the windows that are not there yet."""
 
@@ -158,17 +161,16 @@ class Loop:
             self._write_originals(window, work, digest)
         self.output.finish_window(self._record(window, work, digest))
         if len(self.output.records) == 1:
-            self.hint = self.setup.kind.hint(self.engine, work) if self._is_poor() else ""
-            if len(self.plan.windows) > 1:
-                self._warn_if_poor()  # now, not only in the morning
+            self._advise(work)
 
     def _wait(self, window: Window, work: Work) -> None:
         try:
             self.engine.wait(work, self.report.progress)
         except NonFinite as e:
             path, index = self.source.address(int(window.samples[e.rows[0]]))
-            reason = "the model's output or gradient for this cloud is not finite"
-            raise BadSample(path, index, reason, "check its scale, or --normalize unit-sphere") from e
+            kind = self.setup.kind
+            reason = f"the model's output or gradient for this {kind.ONE} is not finite"
+            raise BadSample(path, index, reason, kind.NOT_FINITE) from e
 
     def _write(self, window: Window, row: int, arrays: dict[str, np.ndarray], digest: WindowDigest) -> int:
         self.output.write(window.index, row, arrays, digest)
@@ -201,10 +203,25 @@ class Loop:
             "skipped": skipped(self.setup, window, self.setup.stand_ins(window)),
         }
 
+    def _advise(self, work: Work) -> None:
+        """What the first window tells of how the model is fed: now, not only in the morning."""
+        if self._accuracy() < GOOD:
+            self.hint = self.setup.kind.hint(self.engine, work)
+        if self._is_poor():
+            if len(self.plan.windows) > 1:
+                self._warn_if_poor()
+        elif self.hint:
+            self.report.note(f"the checkpoint may do better with {self.hint}")
+
+    def _accuracy(self) -> float:
+        """So far; 1 where there is nothing to measure."""
+        share = accuracy(self.setup, self.output.records)["accuracy"]
+        return 1.0 if share is None else share
+
     def _is_poor(self) -> bool:
         """Under chance + ¼(1 - chance) something is wrong with how the model is fed."""
-        share, chance = accuracy(self.setup, self.output.records)["accuracy"], self.setup.chance
-        return share is not None and share < chance + (1 - chance) / 4
+        chance = self.setup.chance
+        return self._accuracy() < chance + (1 - chance) / 4
 
     def _warn_if_poor(self) -> None:
         if not self._is_poor():

@@ -337,12 +337,3 @@ def test_a_promise_of_more_points_takes_no_memory(made):
     (made / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(MixError, match=r"holds \d+ bytes, a row of this dataset 36,000,"):
         MixedFolder(made).read("data", 0, 9)
-
-
-def test_hugging_face_loads_it(made):
-    datasets = pytest.importorskip("datasets")
-    rows = datasets.load_dataset(str(made), cache_dir=str(made.parent / "cache"))["train"]
-    assert rows["label"][:] == values()["label"].tolist()
-    assert rows["soft_label"][5] == values()["soft_label"][5].tolist()
-    raw = rows.cast_column("mesh", datasets.Mesh(decode=False))
-    assert raw[5]["mesh"]["path"].endswith("00001/000005.ply")

@@ -401,10 +401,3 @@ def test_options_that_do_not_fit_together(tmp_path):
         with pytest.raises(UsageError, match=says):
             Job(method, ("photos",), tmp_path / out, **arguments)
     assert os.listdir(tmp_path) == []
-
-
-def test_other_loaders_read_it(gallery):
-    datasets = pytest.importorskip("datasets")
-    made = gallery.mix("cutmix", "mixed", format="jpg")
-    rows = datasets.load_dataset("imagefolder", data_dir=str(made.path), cache_dir=str(gallery.folder / "cache"))
-    assert len(rows["train"]) == made.rows

@@ -3,8 +3,6 @@
 import json
 import os
 import struct
-import subprocess
-import sys
 import zlib
 from io import BytesIO
 
@@ -261,14 +259,3 @@ assert len(rows) == 7, len(rows)
 assert rows[5]["image"].mode == "RGB" and rows[5]["mask"].mode == "L"
 print(rows[5]["image"].tobytes().hex(), rows[5]["mask"].tobytes().hex(), rows["label"][:], rows[5]["soft_label"])
 """
-
-
-def test_hugging_face_loads_it(made):
-    pytest.importorskip("datasets")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-c", LOAD, str(made), str(made.parent / "cache")]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    found = values()
-    pictures = f"{found['data'][5].tobytes().hex()} {found['mask'][5].tobytes().hex()}"
-    assert done.stdout.strip() == f"{pictures} {found['label'].tolist()} {found['soft_label'][5].tolist()}"

@@ -62,23 +62,6 @@ def test_the_same_rows_are_the_same_bytes(made, tmp_path):
         assert (made / name).read_bytes() == (again / name).read_bytes()
 
 
-def test_webdataset_loads_it(made):
-    webdataset = pytest.importorskip("webdataset")
-    urls = [str(made / name) for name in ("00000.tar", "00001.tar")]
-    rows = list(webdataset.WebDataset(urls, shardshuffle=False).decode("rgb8").to_tuple("__key__", "png", "json"))
-    assert [key for key, _, _ in rows] == [f"00000{row}" for row in range(ROWS)]
-    for row, (_, picture, entry) in enumerate(rows):
-        assert (picture == values()["data"][row]).all() and entry["parent"] == values()["parent"][row].tolist()
-
-
-def test_hugging_face_loads_it(made):
-    datasets = pytest.importorskip("datasets")
-    files = {"train": [str(made / "00000.tar"), str(made / "00001.tar")]}
-    rows = datasets.load_dataset("webdataset", data_files=files, cache_dir=str(made.parent / "cache"))["train"]
-    assert [entry["label"] for entry in rows["json"]] == values()["label"].tolist()
-    assert (np.asarray(rows[5]["png"]) == values()["data"][5]).all()
-
-
 def test_a_source_of_archives_finds_the_samples(made):
     found = dict(samples(made / "00001.tar"))
     assert list(found) == ["000004", "000005", "000006"] and set(found["000005"]) == {"png", "mask.png", "json"}

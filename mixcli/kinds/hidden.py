@@ -22,6 +22,8 @@ from mixcli.kinds.images import (  # noqa: F401 - those that do not differ
     CPU_BATCH,
     CUDA_BATCH,
     HINT,
+    NOT_FINITE,
+    ONE,
     hint,
     normalised,
     open_source,

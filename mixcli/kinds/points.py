@@ -28,6 +28,7 @@ HINT = (
     "other coordinates (--normalize unit-sphere, another up axis), another number of points (--points) or neighbours "
     "(--model dgcnn:k=40)"
 )
+ONE, NOT_FINITE = "cloud", "check its scale, or --normalize unit-sphere"
 MESH_POINTS = 2048  # of a mesh, where nothing says how many
 
 
@@ -150,5 +151,5 @@ def unmixed(clouds: Clouds, saliency: np.ndarray | None) -> dict[str, np.ndarray
 
 
 def hint(engine: Engine, work: Work) -> str:
-    """Why the model may do so poorly on these samples."""
-    return HINT
+    """Nothing that clouds tell of how the model is fed."""
+    return ""
