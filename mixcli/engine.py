@@ -27,6 +27,7 @@ from mixcli.saliency import NonFinite
 # Pairs mixed at a time: as many numbers as a core's cache holds (at 224 px, 64 pairs take six times as long as 64
 # pairs in fours). Part of the result's last bits, so it follows from the samples' size and the kind of device alone.
 CHUNK, LEAST, CACHED = 64, 4, 2**18
+HELD = 2**27  # numbers of mixes at a time, where k is so large that it counts
 
 
 @dataclass
@@ -191,20 +192,21 @@ class Engine:
                 yield ahead.popleft().result()
         yield from (future.result() for future in ahead)
 
-    def chunk(self, work: Work) -> int:
-        """Pairs of a window that are mixed in one call."""
-        if self.device.type != "cpu":
-            return CHUNK
+    def chunk(self, work: Work, k: int) -> int:
+        """Pairs of a window that are mixed in one call, so that all k mixes of them can be held."""
         states = work.saliency if self.traits.writes else work.values.values
-        return max(LEAST, min(CHUNK, CACHED // int(np.prod(states.shape[1:], dtype=np.int64))))
+        numbers = int(np.prod(states.shape[1:], dtype=np.int64))
+        best = CHUNK if self.device.type != "cpu" else max(LEAST, min(CHUNK, CACHED // numbers))
+        return max(1, min(best, HELD // (k * numbers)))
 
     def _draws(self, work: Work, window: int, k: int, seed: int) -> Iterator[tuple[int, slice, list[np.ndarray]]]:
         """Round, a chunk of its pairs, and the uniforms of each pair's k mixes, k of (p,draws) f64."""
         rounds, w = work.a.shape
         for round_ in range(rounds):
-            u = [uniforms(seed, "mix", np.arange(w), window, round_, j, self.traits.draws) for j in range(k)]
-            for pairs in chunks(w, self.traits.group, self.chunk(work)):
-                yield round_, pairs, [v[pairs] for v in u]
+            for pairs in chunks(w, self.traits.group, self.chunk(work, k)):
+                those = np.arange(pairs.start, pairs.stop)
+                u = [uniforms(seed, "mix", those, window, round_, j, self.traits.draws) for j in range(k)]
+                yield round_, pairs, u
 
     def mix_pairs(self, work: Work, round_: int, pairs: slice, u: list[np.ndarray]) -> list[Any]:
         """One mix of each pair, or of each member of a group, for each (p, draws) f64 array of uniforms."""
