@@ -2,13 +2,17 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from conftest import ROOT
+
+from mixcli.cli import main
 
 README = (ROOT / "README.md").read_text()
 SHELL = re.findall(r"```sh\n(.*?)```", README, re.S)
@@ -29,6 +33,16 @@ def folder(tmp_path_factory):
 
 
 def run(command, folder):
+    """What a command prints: in this process, which saves its start, or where shell is meant in a shell."""
+    if not set(command) & set("|<>*$&"):
+        here = Path.cwd()
+        os.chdir(folder)
+        try:
+            done = CliRunner().invoke(main, shlex.split(command)[1:])
+        finally:
+            os.chdir(here)
+        assert done.exit_code == 0, f"{command}\n{done.stderr}\n{done.exception!r}"
+        return done.stdout
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, env=env)
     assert done.returncode == 0, f"{command}\n{done.stderr}"
@@ -65,12 +79,8 @@ def test_make_demo(folder):
 
 
 def test_every_command_and_option_of_the_readme_exists():
-    from mixcli.cli import main
-
     named = set(re.findall(r"`mixcli (\w+)", README)) | {c.split()[1] for block in SHELL for c in block.splitlines()}
     assert named <= set(main.list_commands(None))
-    mixcli = [sys.executable, "-m", "mixcli"]
-    pages = [subprocess.run([*mixcli, c, "--help"], capture_output=True, text=True).stdout for c in named]
-    help_ = "".join(pages)
+    help_ = "".join(CliRunner().invoke(main, [command, "--help"]).stdout for command in named)
     for option in set(re.findall(r"[\s`](--[a-z][a-z-]+)", README)):
         assert option in help_, option
