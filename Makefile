@@ -19,7 +19,7 @@ demo: .venv/demo/done
 
 test: .venv/test/done
 	.venv/test/bin/ruff check .
-	.venv/test/bin/python -m pytest -n 2 --dist loadfile
+	.venv/test/bin/python -m pytest -n 2 --dist worksteal
 
 .venv/demo/done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv/demo

@@ -91,14 +91,16 @@ def copied(samples):
     return None if samples is None else samples.data.clone()
 
 
-def fitting(method, size):
-    """Sizes that a method cannot mix are refused in words, before any work."""
-    if hasattr(method, "fits"):
-        try:
-            method.fits(size)
-        except UsageError as e:
-            assert "--" in str(e), "it says what to do"
-            pytest.skip(f"refused: {e}")
+def fits(method, size):
+    """Whether a method mixes images of this size; if not, it says so in words, before any work."""
+    if not hasattr(method, "fits"):
+        return True
+    try:
+        method.fits(size)
+    except UsageError as e:
+        assert "--" in str(e), "it says what to do"
+        return False
+    return True
 
 
 def check(mixed, a, b, traits):
@@ -198,9 +200,9 @@ def test_few_points(method, n):
 @of_images
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (6, 1), (2, 2), (17, 5)])
 def test_images_of_any_size(method, size):
-    fitting(method, size)
-    a, b, phi, u = pairs(method.traits, places=size)
-    check(method.mix(a, b, phi, u), a, b, method.traits)
+    if fits(method, size):
+        a, b, phi, u = pairs(method.traits, places=size)
+        check(method.mix(a, b, phi, u), a, b, method.traits)
 
 
 @of_points
@@ -230,7 +232,8 @@ def test_saliency_that_says_nothing(method):
 @pytest.mark.parametrize("blank", ["a", "b", "ab"])
 def test_maps_of_zeros(method, size, blank):
     """Raw maps of images may be zero everywhere."""
-    fitting(method, size)
+    if not fits(method, size):
+        return
     a, b, phi, u = pairs(method.traits, places=size)
     (a,) = with_saliency([a], lambda saliency: saliency * ("a" not in blank))
     (b,) = with_saliency([b], lambda saliency: saliency * ("b" not in blank))
