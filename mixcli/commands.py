@@ -15,6 +15,7 @@ import click
 from mixcli.console import Console, say, verbosity
 from mixcli.errors import UsageError, address
 from mixcli.options import OPTIONS, VERBOSITY, SizeType, add, chosen
+from mixcli.typed import is_count
 
 
 def ending(*examples: str) -> str:
@@ -160,7 +161,7 @@ def verify(
 ) -> None:
     """Find every way in which a mixed dataset is not what its manifest says. Faults: one a line, exit code 5."""
     quiet, _ = verbosity(shown)
-    if replay != "all" and not replay.isdigit():
+    if replay != "all" and not is_count(replay):
         raise click.UsageError(f"--replay {replay}: must be a count or all")
     from mixcli.verification import verify as verify_
 

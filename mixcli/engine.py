@@ -241,7 +241,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
+    if kind not in ("cpu", "cuda") or (index and not index.isdecimal()) or (kind == "cpu" and index):
         raise UsageError(f"--device {name}: must be auto, cpu, cuda or cuda:0, cuda:1, ...")
     if kind == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"--device {name}: torch {torch.__version__} finds no CUDA device here; use --device cpu")

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from mixcli.typed import is_count
+
 
 class ShardType(click.ParamType):
     """`i/n`."""
@@ -17,7 +19,7 @@ class ShardType(click.ParamType):
         if isinstance(value, tuple):
             return value
         part, _, parts = value.partition("/")
-        if not (part.isdigit() and parts.isdigit()):
+        if not (is_count(part) and is_count(parts)):
             self.fail(f"{value!r} is not i/n, as in 0/4", param, ctx)
         return int(part), int(parts)
 
@@ -31,7 +33,7 @@ class SizeType(click.ParamType):
         if isinstance(value, tuple):
             return value
         sides = value.lower().split("x")
-        if len(sides) > 2 or not all(side.isdigit() and 1 <= int(side) <= 16384 for side in sides):
+        if len(sides) > 2 or not all(is_count(side) and 1 <= int(side) <= 16384 for side in sides):
             self.fail(f"{value!r} is neither a side nor HxW, as in 224 or 240x320", param, ctx)
         return int(sides[0]), int(sides[-1])
 
@@ -44,7 +46,7 @@ class AutoInt(click.ParamType):
     def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
         if value is None or value == "auto":
             return None
-        if not str(value).isdigit() or int(value) < 1:
+        if not is_count(str(value)) or int(value) < 1:
             self.fail(f"{value!r} is neither auto nor a count of at least 1", param, ctx)
         return int(value)
 

@@ -23,6 +23,7 @@ from mixcli.origin import reopened
 from mixcli.picture_reading import PictureReader, size_of
 from mixcli.reading import Reader
 from mixcli.rng import permutation
+from mixcli.typed import is_count
 
 MANY = 48  # rows from which the source is decoded once instead of row by row
 
@@ -205,7 +206,7 @@ def parse_rows(text: str, total: int) -> np.ndarray:
     found: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+        if not is_count(first) or (dash and not is_count(last)):
             raise UsageError(f"--rows {text}: {part.strip()!r} is no row and no range, as in 3,7-9")
         stop = int(last) if dash else int(first)
         if max(int(first), stop) >= total:
@@ -217,7 +218,7 @@ def parse_rows(text: str, total: int) -> np.ndarray:
 def _class_number(name: str, classes: tuple[str, ...]) -> int:
     if name in classes:
         return classes.index(name)
-    if name.isdigit() and int(name) < len(classes):
+    if is_count(name) and int(name) < len(classes):
         return int(name)
     listed = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
     raise UsageError(f"--class {name}: no such class; there are {listed}")

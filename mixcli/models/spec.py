@@ -64,7 +64,7 @@ def _value(key: str, text: str, default: Any) -> Any:
         kind, sound = "true or false", text in ("true", "false")
     elif isinstance(default, int):
         least = min(1, default)
-        kind, sound = f"a whole number from {least}", text.isdecimal() and int(text) >= least
+        kind, sound = f"a whole number from {least}", text.isdecimal() and len(text) < 19 and int(text) >= least
     else:
         return type(default)(text)
     if not sound:
