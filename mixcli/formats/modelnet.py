@@ -123,6 +123,8 @@ def checked(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
     item = file[name] if hard else None
     if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
         raise MixError(f"{path}: '{name}' is no plain dataset of this file; links to other files are not followed")
+    if item.shape is None:
+        raise MixError(f"{path}: '{name}' has no values at all; write the file again")
     stored = item.id.get_storage_size()
     if item.nbytes > max(1, stored) * DEFLATE_LIMIT:
         raise MixError(f"{path}: '{name}' declares {item.nbytes:,} bytes but holds {stored:,}; the file is incomplete")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +116,7 @@ def open_source(arguments: Sequence[str | Listed], reading: Reading = Reading())
 def once(named: Sequence[Path | Listed], notes: list[str]) -> list[Path | Listed]:
     """Lists, then paths in a fixed order, each once, with a note if one was named more often."""
     lists, named = [p for p in named if isinstance(p, Listed)], [p for p in named if not isinstance(p, Listed)]
-    places = [path.resolve() for path in named]
+    places = [Path(os.path.realpath(path)) for path in named]  # which a circle of links does not stop
     paths = dict(zip(places, named, strict=True))
     if len(paths) < len(named):
         twice = next(path for i, path in enumerate(named) if places[i] in places[:i])

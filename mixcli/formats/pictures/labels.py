@@ -95,6 +95,8 @@ class Collector:
         self.width = max(self.width, width)
         self.classes.append(classes)
         self.shares.append(shares)
+        if type(label) is int and not NUMBER.fullmatch(str(label)):
+            raise MixError(f"{where}: label {_cut(label)} is no class number; write it again")
         return label if type(label) is int else int(classes[shares.argmax()])
 
     def labels(self, path: Path, names: tuple[str, ...] | None = None) -> Labels:

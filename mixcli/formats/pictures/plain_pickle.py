@@ -56,9 +56,13 @@ class Kind:
     order: str = "|"
 
     def dtype(self) -> np.dtype:
-        if not re.fullmatch("[iu][1248]", str(self.code)) or self.order not in ("<", ">", "|", "="):
-            raise Refused(f"it holds an array of {str(self.code)[:20]!r}; expected whole numbers")
+        code = self.code if isinstance(self.code, str) else type(self.code).__name__  # whatever else may be endless
+        if not re.fullmatch("[iu][1248]", code) or self.order not in ("<", ">", "|", "="):
+            raise Refused(f"it holds an array of {code[:20]!r}; expected whole numbers")
         return np.dtype(self.order + self.code)
+
+
+MOST_SIDES, LONGEST = 8, 1 << 40  # of an array's shape
 
 
 @dataclass
@@ -72,8 +76,9 @@ class Array:
 
     def load(self, path: Path) -> np.ndarray:
         """The array, mapped from the pickle's file where it is long. Refused where its bytes are not as declared."""
-        sides = isinstance(self.shape, tuple) and all(type(side) is int and side >= 0 for side in self.shape)
-        if not sides or not isinstance(self.kind, Kind) or not isinstance(self.content, (bytes, Span)):
+        sides = self.shape if isinstance(self.shape, tuple) and len(self.shape) <= MOST_SIDES else [None]
+        sound = all(type(side) is int and 0 <= side < LONGEST for side in sides)
+        if not sound or not isinstance(self.kind, Kind) or not isinstance(self.content, (bytes, Span)):
             raise Refused("it holds an array that is none")
         dtype = self.kind.dtype()
         size = self.content.size if isinstance(self.content, Span) else len(self.content)
@@ -104,7 +109,7 @@ class _Machine:
     """A stack and a memo, as any reader of pickles has them."""
 
     def __init__(self, data: Any):
-        self.data, self.at = data, 0
+        self.data, self.at, self.encoded = data, 0, 0
         self.stack: list[Any] = []
         self.marks: list[int] = []  # heights of the stack
         self.memo: dict[int, Any] = {}
@@ -187,6 +192,9 @@ class _Machine:
         elif call == "dtype":
             found = Kind(_ascii(args[0]))
         elif call == "encode" and args[1] == "latin1":
+            self.encoded += len(args[0])
+            if self.encoded > len(self.data):  # a text of the memo may be asked for any number of times
+                raise Refused("it holds more than the file does")
             found = args[0].encode("latin1")
         elif call == "_frombuffer":
             content, kind, shape, order = args
