@@ -20,6 +20,9 @@ from mixcli.plan import Plan, Window
 from mixcli.report import Report
 
 
+MOST_CLASSES = 1 << 20  # every row has a share for each
+
+
 class Setup:
     """A job with its source and model open."""
 
@@ -49,6 +52,10 @@ class Setup:
         if asked and source.class_names and asked != len(source.class_names):
             raise UsageError(f"--classes {asked}: the source's shape_names.txt has {len(source.class_names)} names")
         classes = asked or source.known_classes()
+        if classes > MOST_CLASSES:
+            raise MixError(
+                f"{source.paths[0]}: its labels go up to {classes - 1:,}; number the classes below {MOST_CLASSES:,}"
+            )
         if model and model.task == "segment":
             if classes > model.classes:
                 raise CheckpointError(f"{model.path} tells {model.classes} categories apart, the source has {classes}")

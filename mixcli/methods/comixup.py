@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 WINDOW = 8  # pixels a side of the window with most saliency, published
 FLOOR = 1e-8  # added to a prior before its logarithm, published
 MOST_IMAGES, FINEST = 128, 16  # of a group; blocks along a side, each of which is a draw
+MOST_ROUNDS = 100  # published are 4
 
 
 @method(
@@ -67,7 +68,8 @@ class CoMixup:
         ):  # fmt: skip
             if not 0 <= value <= most:
                 raise UsageError(f"{flag} {value}: must be from 0 to {most:g}")
-        for flag, value, most in (("--group", self.group, MOST_IMAGES), ("--block-num", self.block_num, FINEST)):
+        counts = (("--group", self.group, MOST_IMAGES), ("--block-num", self.block_num, FINEST))
+        for flag, value, most in (*counts, ("--rounds", self.rounds, MOST_ROUNDS)):
             if value > most:
                 raise UsageError(f"{flag} {value}: must be at most {most}")
 
