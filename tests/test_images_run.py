@@ -145,3 +145,12 @@ def test_what_the_other_kind_keeps(gallery, tiny):
         tiny.mix("mixed.h5", keep=("mask",))
     with pytest.raises(UsageError, match="point_source: is for points, and images are mixed"):
         gallery.mix("cutmix", "mixed.h5", keep=("point_source",))
+
+
+def test_spectral_maps_see_the_colours_as_they_are_normalised(gallery):
+    """As published; by default no channel is weighed."""
+    masks = {
+        name: rows_of(gallery.mix("guidedmixup", f"{name}.h5", keep=("mask",), pairing="random", normalize=name).path)
+        for name in (None, "none", "half", "cifar10")
+    }
+    assert masks[None] == masks["none"] != masks["cifar10"]

@@ -36,7 +36,8 @@ def open_source(job: Job) -> tuple[Source, list[str]]:
 
 def sized(job: Job, source: Source, note: Callable[[str], None]) -> Job:
     """The job with the size that all images are brought to, and the mean and deviation of the network's images."""
-    return replace(job, size=size_of(source, job.size, note), points=None, normalize=job.normalize or "imagenet")
+    usual = "none" if job.method.traits.saliency == "spectral" else "imagenet"  # no network asks for colours weighed so
+    return replace(job, size=size_of(source, job.size, note), points=None, normalize=job.normalize or usual)
 
 
 def probe(job: Job, model: Any) -> Tensor:
@@ -95,7 +96,7 @@ def _maps(engine: Engine, pictures: Pictures, labels: np.ndarray) -> Any:
         return picture_saliency.without_model(torch.from_numpy(static.saliency(pictures.values)))
     pixels = engine.tensor(pictures.values)
     if how == "spectral":
-        return picture_saliency.without_model(spectral.saliency(pixels))
+        return picture_saliency.without_model(spectral.saliency(pixels, *normalize.parse(engine.normalize)))
     x = normalised(pixels, normalize.parse(engine.normalize))
     if how == "activation":
         return picture_saliency.activation(engine.net, x, engine.layer)
