@@ -28,3 +28,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'mixcli' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names alone, whatever has been imported."""
+    return sorted(__all__)

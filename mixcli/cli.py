@@ -18,7 +18,7 @@ from mixcli.commands import conclude, ending
 from mixcli.console import Console, say, verbosity
 from mixcli.errors import MixError, UsageError
 from mixcli.methods import get, kinds_of, methods
-from mixcli.option_kinds import check_given, name_of, options_for
+from mixcli.option_kinds import check_given, command_options, name_of
 from mixcli.options import FILES, VERBOSITY, add, method_option
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 EXIT_CODES = """\b
 Exit codes: 0 done, 1 failed, 2 usage, 3 done but samples were skipped, 4 checkpoint, 5 verify found faults,
 130 Ctrl-C, 141 closed pipe, 143 SIGTERM. An interrupted run goes on with --resume."""
+CUT_SHORT = "; the tar on stdout is incomplete and no manifest was written"
 
 
 class Terminated(BaseException):
@@ -49,7 +50,7 @@ class Main(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Every way to end, as an exit code."""
-        ctx.obj = {"verbose": False}
+        ctx.obj = {"verbose": False, "left": ""}
         signal.signal(signal.SIGTERM, _terminate)
         try:
             result = super().invoke(ctx)
@@ -58,9 +59,9 @@ class Main(click.Group):
         except MixError as e:
             _fail(ctx, str(e), e.code)
         except KeyboardInterrupt:
-            _fail(ctx, "interrupted", 130)
+            _fail(ctx, f"interrupted{ctx.obj['left']}", 130)
         except Terminated:
-            _fail(ctx, "terminated", 143)
+            _fail(ctx, f"terminated{ctx.obj['left']}", 143)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
             ctx.exit(141)
@@ -97,10 +98,11 @@ def method_command(name: str) -> click.Command:
     cls = get(name)
 
     own = {f.name for f in fields(cls)}
-    shared = options_for(kinds_of(cls), cls.traits.parents, cls.traits.group)
-    common = [option for option in shared if name_of(option) not in own]
+    files = [name_of(option) for option in FILES]
+    shared = [option for option in command_options(cls) if name_of(option) not in own]
+    first, common = ([o for o in shared if (name_of(o) in files) is where] for where in (True, False))
 
-    @add([*FILES, *map(method_option, fields(cls)), *common, *VERBOSITY])
+    @add([*first, *map(method_option, fields(cls)), *common, *VERBOSITY])
     def command(**arguments: Any) -> None:
         _mix(cls, arguments)
 
@@ -115,7 +117,7 @@ def _mix(cls: type, arguments: dict[str, Any]) -> None:
     from mixcli.job import Job
 
     method = cls(**own)
-    check_given(_typed(arguments), method.traits.data, kinds_of(cls))
+    check_given(_typed(arguments), method.traits.data, kinds_of(cls), bool(_typed({"on": None})))
     arguments["folder"] = arguments["out"].endswith("/")
     for name in ("out", "manifest"):
         arguments[name] = arguments.get(name) and Path(arguments[name])
@@ -129,8 +131,11 @@ def _mix(cls: type, arguments: dict[str, Any]) -> None:
         return
     from mixcli.run import run
 
+    told = click.get_current_context().obj
+    told["left"] = CUT_SHORT if job.streams else ""
     with console:
         result = run(job, console.report(), stream)
+    told["left"] = ""
     conclude(console, result)
 
 
@@ -165,6 +170,8 @@ def main() -> None:
     mixcli sagemix --in modelnet40.h5 --ckpt dgcnn.pt --out mixed.h5 -k 4
     mixcli inspect mixed.h5
     mixcli verify mixed.h5 --replay 16
+
+    The repository's docs/ go step by step from published files to training.
     """
 
 

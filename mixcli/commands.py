@@ -33,7 +33,8 @@ def conclude(console: Console, result: Any) -> None:
 
 
 def _summary(manifest: dict[str, Any]) -> str:
-    told = [f"{manifest['rows']:,} rows from {manifest['samples']:,} samples in {manifest['seconds']:.1f} s"]
+    made, of = _counted(manifest["rows"], "row"), _counted(manifest["samples"], "sample")
+    told = [f"{made} from {of} in {manifest['seconds']:.1f} s"]
     ckpt = manifest["checkpoint"]
     if ckpt and ckpt["accuracy"] is not None:
         told.append(f"the checkpoint labels {ckpt['accuracy']:.1%} of them rightly")
@@ -43,7 +44,20 @@ def _summary(manifest: dict[str, Any]) -> str:
     return "; ".join(told)
 
 
-@click.command("methods", epilog=ending("mixcli methods", "mixcli methods sagemix"))
+def _counted(n: int, what: str) -> str:
+    """A number of things.
+
+    >>> _counted(1, "row"), _counted(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
+@click.command(
+    "methods",
+    short_help="List the methods and what they need.",
+    epilog=ending("mixcli methods", "mixcli methods sagemix"),
+)
 @click.argument("names", nargs=-1, metavar="[METHOD]...")
 @click.option("--options", is_flag=True, help="List every method's own options, as for a METHOD that is named.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, schema mixcli.methods/1.")
@@ -64,17 +78,20 @@ def list_methods(names: tuple[str, ...], options: bool, as_json: bool, **shown: 
 
 # Options of `convert`: those of the mixing commands that concern reading and writing.
 READING = ("--subsample", "--pad", "--normalize", "--split", "--drop-background", "--classes", "--on-error")
+FORM = ("--format", "--quality")
 WRITING = ("--workers", "--resume", "--overwrite")
 
 
 @click.command(
-    epilog=ending("mixcli convert modelnet40_normal_resampled/ modelnet40.h5", "mixcli convert mixed.h5 mixed_ply/")
+    short_help="Write a dataset to another container, without mixing.",
+    epilog=ending("mixcli convert modelnet40_normal_resampled/ modelnet40.h5", "mixcli convert mixed.h5 mixed_ply/"),
 )
 @click.argument("source", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.option("--points", type=click.IntRange(1), help="Points of a cloud; by default as many as the source has.")
 @click.option("--size", type=SizeType(), help="Size of images; by default that of the source.")
 @click.option("--seed", type=int, default=0, help="Decides --subsample random.")
+@add([option for option in OPTIONS["images"] if option[0][0] in FORM])
 @add([option for option in OPTIONS["points"] if option[0][0] in READING + WRITING])
 @add(VERBOSITY)
 def convert(source: str, out: str, **arguments: Any) -> None:
@@ -97,13 +114,16 @@ def _check_no_stream(out: str) -> None:
         raise UsageError("-: only the mixing commands stream to stdout; name a .h5 or .npz file, or a folder")
 
 
-@click.command(epilog=ending("mixcli merge mixed.0.h5 mixed.1.h5 mixed.2.h5 --out mixed.h5"))
+@click.command(
+    short_help="Join the shards of a run.",
+    epilog=ending("mixcli merge mixed.0.h5 mixed.1.h5 mixed.2.h5 --out mixed.h5"),
+)
 @click.argument("shards", nargs=-1, required=True, type=click.Path())
 @click.option("--out", required=True, type=click.Path(), help="The whole dataset: .h5, .npz or a folder.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 @add(VERBOSITY)
 def merge(shards: tuple[str, ...], out: str, overwrite: bool, **shown: Any) -> None:
-    """Join all shards of a run into the dataset that one run would have made."""
+    """Join all shards of a run into the dataset that one run would have made; a folder is laid out as they are."""
     quiet, _ = verbosity(shown)
     _check_no_stream(out)
     from mixcli.merge import merge as merge_
@@ -113,7 +133,10 @@ def merge(shards: tuple[str, ...], out: str, overwrite: bool, **shown: Any) -> N
     click.echo(out)
 
 
-@click.command(epilog=ending("mixcli inspect mixed.h5", "mixcli inspect mixed.h5 --score"))
+@click.command(
+    short_help="What is in a mixed dataset, what made it, how good it is.",
+    epilog=ending("mixcli inspect mixed.h5", "mixcli inspect mixed.h5 --score"),
+)
 @click.argument("path", type=click.Path())
 @click.option("--full", is_flag=True, help="Look at every row of a large dataset, not at a sample.")
 @click.option("--score", is_flag=True, help="Measure how good the mixes are, with the checkpoint.")
@@ -148,7 +171,7 @@ def _unicode() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
-@click.command(epilog=ending("mixcli verify mixed.h5 --replay 16"))
+@click.command(short_help="Find what is wrong in a mixed dataset.", epilog=ending("mixcli verify mixed.h5 --replay 16"))
 @click.argument("path", type=click.Path())
 @click.option("--replay", default="0", metavar="N|all", help="Make so many rows again from source and checkpoint.")
 @click.option("--source", multiple=True, metavar="PATH", help="Where the source is now, if it moved; may be repeated.")
@@ -173,17 +196,18 @@ def verify(
         say(line)
     for note in found["notes"]:
         console.note(note)
-    console.note(f"{path}: {len(found['faults'])} faults; checked: {', '.join(found['checks'])}")
+    console.note(f"{path}: {_counted(len(found['faults']), 'fault')}; checked: {', '.join(found['checks'])}")
     if found["faults"]:
         raise click.exceptions.Exit(5)
 
 
 @click.command(
+    short_help="Look at rows beside their parents.",
     epilog=ending(
         "mixcli view mixed.h5 -o sheet.png",
         "mixcli view mixed.h5 -o gallery.html -n 200",
         "mixcli view mixed.h5 --class chair --sort even",
-    )
+    ),
 )
 @click.argument("path", type=click.Path())
 @click.option("-o", "--out", type=click.Path(), help="Write a contact sheet, .png, or a gallery, .html.")

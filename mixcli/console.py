@@ -24,7 +24,7 @@ class Console:
     """Progress and notes on stderr; a bar only on a terminal."""
 
     def __init__(self, quiet: bool):
-        self.quiet, self.bar = quiet, None
+        self.quiet, self.bar, self.unit = quiet, None, "row"
 
     def __enter__(self) -> Console:
         return self
@@ -37,7 +37,7 @@ class Console:
     def report(self) -> Any:
         from mixcli.report import Report
 
-        return Report(self.note, self.begin, self.progress)
+        return Report(self.note, self.begin, self.progress, self.of)
 
     def note(self, text: str) -> None:
         if self.quiet:
@@ -46,11 +46,15 @@ class Console:
             self.bar.clear()
         say(text, err=True)
 
+    def of(self, unit: str) -> None:
+        self.unit = unit
+
     def begin(self, total: int, done: int) -> None:
         from tqdm import tqdm
 
-        self.bar = tqdm(total=total, initial=done, unit="cloud", disable=self.quiet or None, smoothing=0.1)
+        how = {"unit": self.unit, "smoothing": 0.1, "leave": False}  # one that stays leaves an empty line
+        self.bar = tqdm(total=total, initial=done, disable=self.quiet or None, **how)
 
-    def progress(self, clouds: int) -> None:
+    def progress(self, samples: int) -> None:
         if self.bar is not None:
-            self.bar.update(clouds)
+            self.bar.update(samples)

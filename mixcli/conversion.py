@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixcli.dataset import Dataset
 from mixcli.errors import UsageError
 from mixcli.formats.any_source import open_any
-from mixcli.formats.container import container_of, is_mixed, open_sink, replaceable
+from mixcli.formats.container import is_mixed, open_sink, replaceable
 from mixcli.formats.sources import Reading
-from mixcli.job import Job, check_out
+from mixcli.job import Job, check_out, encoding_of, formatted
 from mixcli.merge import write
 from mixcli.methods import get
 from mixcli.report import Report
 from mixcli.run import Result, run
 
+if TYPE_CHECKING:
+    from mixcli.formats.encodings import Encoding
+
 
 def convert(source: str, out: str, points: int | None = None, report: Report | None = None, **arguments: Any) -> Result:
     """Write a source, or a mixed dataset with all of its fields, to another container.
 
-    Arguments are those of `Job` that concern reading. The rows of a mixed dataset stay as they are, so none of those
-    may be given for it.
+    Arguments are those of `Job` that concern reading and writing. The rows of a mixed dataset stay as they are, so none
+    that concern reading may be given for it. `format` may lose some of its pixels, once, which the manifest tells.
     """
     report, folder = report or Report(), str(out).endswith("/")
     if not is_mixed(Path(source)):
@@ -34,18 +37,38 @@ def convert(source: str, out: str, points: int | None = None, report: Report | N
         if name not in FREE and value != (None if name == "points" else plain[name].default):
             flag = "--" + name.replace("_", "-")
             raise UsageError(f"{flag}: {source} is a mixed dataset, whose rows are copied as they are")
-    return _copy(Path(source), Path(out), folder, bool(arguments.get("overwrite")), report)
+    form = arguments.get("format"), arguments.get("quality")
+    return _copy(Path(source), Path(out), folder, form, bool(arguments.get("overwrite")), report)
 
 
-FREE = ("overwrite", "command", "workers", "resume", "on_error")  # do not touch what is in a row
+FREE = ("overwrite", "command", "workers", "resume", "on_error", "format", "quality")  # do not touch what is read
 
 
-def _copy(path: Path, out: Path, folder: bool, overwrite: bool, report: Report) -> Result:
+def _copy(
+    path: Path, out: Path, folder: bool, form: tuple[str | None, int | None], overwrite: bool, report: Report
+) -> Result:
     check_out(out, folder, [path])
+    kind = formatted(out, folder, form[0])
+    asked = encoding_of(*form)
     if os.path.lexists(out):
         if not overwrite:
             raise UsageError(f"{out} exists; --overwrite replaces it")
         replaceable(out)
     dataset = Dataset(path).require()
-    manifest = write([dataset], open_sink(out, dataset.fields, dataset.rows, container_of(out, folder)), report)
+    how = _once(dataset, asked, form[1])
+    manifest = write([dataset], open_sink(out, dataset.fields, dataset.rows, kind, how), report)
     return Result(out, dataset.rows, manifest)
+
+
+def _once(dataset: Dataset, asked: Encoding | None, quality: int | None) -> Encoding | None:
+    """How pictures are kept: they lose something once, since what was lost twice cannot be made again."""
+    lost = dataset.recipe.get("encoding")
+    if asked is None or not asked.lossy or lost is None:
+        return asked
+    had, now = dataset.layout[1], dataset.recipe.get("quality")
+    if had is not None and had.suffix == asked.suffix and quality in (None, now):
+        return had
+    raise UsageError(
+        f"--format {asked.suffix[1:]}: the pictures of {dataset.path} went through {lost} of quality {now} already and "
+        "would lose twice; take png or webdataset, or mix again"
+    )

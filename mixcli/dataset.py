@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixcli.errors import MixError
-from mixcli.fields import Digest
 from mixcli.formats.container import open_mixed
+from mixcli.formats.row_codec import FILES
+from mixcli.journal import check_finished
 from mixcli.manifest import read_fields
-from mixcli.output import runs
+from mixcli.output import WindowDigest, runs
 from mixcli.schema import wrong
+
+if TYPE_CHECKING:
+    from mixcli.formats.encodings import Encoding
 
 BLOCK_BYTES = 32 << 20
 MOST_ROW = 1 << 32  # bytes of one field of one row
@@ -27,6 +31,7 @@ class Dataset:
 
     def __init__(self, path: Path):
         self.path = path
+        check_finished(path)
         self.file = open_mixed(path)
         self.manifest = self.file.manifest()
         if fault := next(wrong(self.manifest), None):
@@ -77,6 +82,12 @@ class Dataset:
         return (*self.recipe["size"], 3) if self.recipe["size"] else (self.recipe["points"], 3)
 
     @property
+    def layout(self) -> tuple[str, Encoding | None]:
+        """How a folder with the same files is made: its container, and how its pictures lose something."""
+        lossy = getattr(self.file, "lossy", False)
+        return getattr(self.file, "container", "folder"), self.file.codec.how if lossy else None
+
+    @property
     def places(self) -> int:
         """Points or pixels of a row."""
         return int(np.prod(self.recipe["size"])) if self.recipe["size"] else self.recipe["points"]
@@ -116,10 +127,21 @@ class Dataset:
         return [*mixes, *((int(run[0]), len(run)) for run in runs(originals) if len(run))]
 
     def digest(self, window: tuple) -> str:
-        digest = Digest(self.fields)
+        return self.digests(window)["sha256"]
+
+    def digests(self, window: tuple) -> dict[str, str]:
+        """What the manifest should say of a window, that of its files included where they are lossy."""
+        digest = WindowDigest(self.fields)
         for first, count in self.blocks(window):
-            digest.update(self.read(first, count))
-        return digest.hexdigest()
+            digest.update(self.read(first, count) | self.lossy_files(first, count))
+        return digest.entries()
+
+    def lossy_files(self, first: int, count: int) -> dict[str, np.ndarray]:
+        """The bytes of the pictures' files of consecutive rows, where those decide what the pixels are."""
+        if not getattr(self.file, "lossy", False):
+            return {}
+        data = b"".join(row[0] for row in self.file.files(first, count))
+        return {FILES: np.frombuffer(data, np.uint8)}
 
     def close(self) -> None:
         self.file.close()

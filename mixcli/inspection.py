@@ -9,6 +9,7 @@ and, where masks were kept, `lam_pixel`: {"histogram": 20 counts of parent a's s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from mixcli.dataset import Dataset
-from mixcli.errors import UsageError
+from mixcli.errors import MixError
+from mixcli.journal import check_there
+from mixcli.methods import restored
 from mixcli.pixels import lam_pixels, pixels
 from mixcli.rng import permutation
 
@@ -35,8 +38,7 @@ def inspect(path: str | Path, full: bool = False) -> dict[str, Any]:
     Points and pixels are looked at in a seeded sample of a large dataset, unless `full`.
     """
     path = Path(path)
-    if not path.exists():
-        raise UsageError(f"{path}: no such dataset")
+    check_there(path)
     dataset = Dataset(path).require()
     manifest, mixes = dataset.manifest, dataset.mixes
     weight, parent = (dataset.file.read(n, 0, dataset.rows) for n in ("weight", "parent"))
@@ -171,10 +173,11 @@ def render(found: dict[str, Any], unicode: bool = True) -> str:
 
 def _share_lines(found: dict[str, Any], unicode: bool) -> Iterator[str]:
     """What the points or pixels of a mix have of A, or those of a single image of itself."""
-    pair = found["recipe"]["pairing"] != "none"
+    pairing = found["recipe"]["pairing"]
+    pair, others = pairing != "none", "others" if pairing == "group" else "pure B"
     for what in ("point", "pixel"):
         if share := found["lam_" + what]:
-            told = ("pure A", "pure B") if pair else ("kept", "new")
+            told = ("pure A", others) if pair else ("kept", "new")
             words = f"{share['pure_a']:.0%} {told[0]}, {share['pure_b']:.0%} {told[1]}"
             lead = f"  by {what}" if pair else "kept      "
             yield f"{lead} 0 {bars(share['histogram'], unicode)} 1  {words}"
@@ -205,8 +208,18 @@ def _lam_words(lam: dict[str, Any], mixes: int) -> str:
 
 
 def _parent_words(p: dict[str, Any]) -> str:
-    told = f"parents    {p['used']:,} of {p['of']:,} used, {p['least_often']} to {p['most_often']} times each; "
-    return told + f"{p['same_class_mixes']:,} same-class mixes, {p['self_pairs']:,} self-pairs"
+    told = f"parents    {p['used']:,} of {p['of']:,} used, {_times(p['least_often'], p['most_often'])} each; "
+    mixes, pairs = p["same_class_mixes"], p["self_pairs"]
+    return told + f"{mixes:,} same-class mix{'es' * (mixes != 1)}, {pairs:,} self-pair{'s' * (pairs != 1)}"
+
+
+def _times(least: int, most: int) -> str:
+    """How often, in words.
+
+    >>> _times(1, 1), _times(0, 1), _times(2, 5)
+    ('1 time', '0 to 1 times', '2 to 5 times')
+    """
+    return f"{least} time{'s' * (least != 1)}" if least == most else f"{least} to {most} times"
 
 
 def _geometry_words(found: dict[str, Any]) -> list[str]:
@@ -251,6 +264,17 @@ def _field_line(f: dict[str, Any], rows: int) -> str:
     return f"  {f['name']:<14} {shape:<16} {np.dtype(f['dtype']).name:<9} {f['bytes'] / 1e6:10,.2f} MB"
 
 
+def _maps(recipe: dict[str, Any]) -> str:
+    """Which maps were looked at, and of which layer; nothing where none were, or the method is not installed."""
+    kind = recipe.get("saliency")
+    if not kind and recipe["method"] != "convert":
+        with suppress(MixError):
+            kind = restored(recipe).traits.saliency
+    kind = kind or ("spectral" if recipe["pairing"] == "greedy" else "")
+    told = "hidden states" if kind == "hidden" else f"{kind} maps" if kind else ""
+    return f"{told} of --layer {recipe['layer']}" if recipe.get("layer") else told
+
+
 def _made_by(found: dict[str, Any]) -> list[str]:
     told, ckpt, what = found["provenance"], found["checkpoint"], "clouds" if found["data"] == "points" else "images"
     lines = [("command", told["command"] or "(from Python)")]
@@ -260,9 +284,13 @@ def _made_by(found: dict[str, Any]) -> list[str]:
         lines.append(("checkpoint", f"{ckpt['path']}  {ckpt['name']}{options}  sha256 {ckpt['sha256'][:12]}"))
         if ckpt["accuracy"] is not None:
             lines.append(("accuracy", f"{ckpt['accuracy']:.1%} of {ckpt['judged']:,} source samples"))
+    if maps := _maps(found["recipe"]):
+        seen = f", --normalize {found['recipe']['normalize']}" if ckpt and found["data"] != "points" else ""
+        lines.append(("looked at", maps + seen))
     if found["skipped"]:
-        lines.append(("skipped", f"{len(found['skipped'])} bad samples (see --json)"))
-    lines += [(name.replace("_", " "), f"{n:,} times") for name, n in found["counts"].items() if n]
+        count = len(found["skipped"])
+        lines.append(("skipped", f"{count} bad sample{'s' * (count > 1)} (see --json)"))
+    lines += [(name.replace("_", " "), f"{n:,} time{'s' * (n > 1)}") for name, n in found["counts"].items() if n]
     versions = " ".join(f"{k} {v}" for k, v in told["versions"].items())
     lines += [("when", f"{told['started']}, {told['seconds']} s on {told['device']}"), ("with", versions)]
     return [f"  {name:<14} {text}" for name, text in lines]

@@ -77,24 +77,12 @@ class Job:
     @property
     def container(self) -> str:
         """What `out` will be: "h5", "npz", "folder" or "tar"."""
-        kind = container_of(self.out, self.folder)
-        if self.format is None:
-            return kind
-        tars = self.format.startswith(TARS)
-        if kind != "folder":
-            what = "tars" if tars else "pictures"
-            raise UsageError(f"--out {self.out}: --format {self.format} writes a folder of {what}; name a folder")
-        return "tar" if tars else "folder"
+        return formatted(self.out, self.folder, self.format)
 
     @property
     def encoding(self) -> Encoding | None:
         """Of the pictures; None where nothing was asked for."""
-        if self.format is self.quality is self.png_level is None:
-            return None
-        from mixcli.formats.encodings import encoding
-
-        name = (self.format or "").removeprefix(TARS).removeprefix("-")
-        return encoding(name or "png", self.quality, self.png_level)
+        return encoding_of(self.format, self.quality, self.png_level)
 
     @property
     def reading(self) -> Reading:
@@ -130,8 +118,6 @@ class Job:
 
     def _check_writing(self) -> None:
         if self.format:
-            if self.format not in FORMATS:
-                raise UsageError(f"--format {self.format}: must be one of {', '.join(FORMATS)}")
             _ = self.container
         _ = self.encoding
         if self.streams:
@@ -147,6 +133,30 @@ class Job:
             raise UsageError("--resume: what was streamed is gone, so --out - cannot go on; leave --resume out")
         if not self.manifest:
             raise UsageError("--out -: a stream has no place for its manifest; --manifest PATH says where it goes")
+
+
+def formatted(out: Path, folder: bool, form: str | None) -> str:
+    """The container of a name and a --format: "h5", "npz", "folder" or "tar"; UsageError where they do not fit."""
+    kind = container_of(out, folder)
+    if form is None:
+        return kind
+    if form not in FORMATS:
+        raise UsageError(f"--format {form}: must be one of {', '.join(FORMATS)}")
+    tars = form.startswith(TARS)
+    if kind != "folder":
+        what = "tars" if tars else "pictures"
+        raise UsageError(f"--out {out}: --format {form} writes a folder of {what}; name a folder")
+    return "tar" if tars else "folder"
+
+
+def encoding_of(form: str | None, quality: int | None, level: int | None = None) -> Encoding | None:
+    """How --format, --quality and --png-level keep pictures; None where nothing was asked for."""
+    if form is quality is level is None:
+        return None
+    from mixcli.formats.encodings import encoding
+
+    name = (form or "").removeprefix(TARS).removeprefix("-")
+    return encoding(name or "png", quality, level)
 
 
 def check_out(out: Path, folder: bool = False, inputs: Sequence[Path | Root] = ()) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mixcli.errors import UsageError
+from mixcli.formats.place import PART, part_of
 
 try:
     import fcntl
@@ -79,6 +80,25 @@ class Journal:
 
 def journal_of(part: Path) -> Path:
     return part.with_name(part.name + ".journal")
+
+
+def check_there(path: Path) -> None:
+    """UsageError where no dataset has this name."""
+    check_finished(path)
+    if not path.exists():
+        raise UsageError(f"{path}: no such dataset")
+
+
+def check_finished(path: Path) -> None:
+    """UsageError where the name is that of a dataset under construction, or of what it will be."""
+    part = path if os.path.lexists(path) else part_of(path)
+    if not (os.path.lexists(part) and part.suffix == PART and journal_of(part).exists()):
+        return
+    if journal_of(part).stat().st_size:
+        how = "wait for the run that writes it, or --resume goes on with it"
+    else:  # nothing of a merge or a copy is kept for later
+        how = "wait for the command that writes it, or run it again"
+    raise UsageError(f"{path}: unfinished; {how}" if part == path else f"{path}: unfinished ({part}); {how}")
 
 
 # What a line must hold; a line without it is none, and its window is made again.

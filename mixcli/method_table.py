@@ -93,6 +93,12 @@ def _otherwise(cls: type, usual: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 yield {"options": {f.name: value}, **changed}
 
 
+def ever_takes_maps(cls: type) -> bool:
+    """Whether a method looks at maps, at its defaults or with any of its options."""
+    usual = _needs(cls())
+    return bool(usual["saliency"]) or any(change.get("saliency") for change in _otherwise(cls, usual))
+
+
 def _values(f: Field) -> tuple[Any, ...]:
     """Values worth a try beside the default."""
     if isinstance(f.default, bool):

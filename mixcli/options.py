@@ -103,11 +103,12 @@ IMAGES: list[Option] = [
     (("--size",), {"type": SizeType(), "help": "Of all images: shorter side resized, centre cropped. By default "
         "that of the source if all are equal, else 224."}),
     (("--normalize",), {"metavar": "PRESET", "help": "What the network's images were normalised by: cifar10, cifar100, "
-        "imagenet (default), half, none, or means/deviations as in 0.5,0.5,0.5/0.2,0.2,0.2."}),
+        "imagenet (default), half, none, or means/deviations as in 0.5,0.5,0.5/0.2,0.2,0.2. It weighs the colours of "
+        "spectral maps too, which by default are equal."}),
     (("--saliency",), {"type": click.Choice(["gradient", "activation", "cam", "spectral", "static"]),
         "help": "Which maps the method, or --pairing greedy, looks at; by default the method's own."}),
     (("--layer",), {"metavar": "NAME", "help": "Which layer --saliency activation looks at, named as in the "
-        "checkpoint's keys: layer3, layer3.1; by default the last. Or which one manifoldmixup mixes."}),
+        "checkpoint's keys: layer3, layer3.1; by default the last."}),
     (("--format",), {"type": click.Choice(["png", "jpg", "webp", "webdataset", "webdataset-jpg", "webdataset-webp"]),
         "help": "Of a folder: a file for each row, by default .png, or one tar a window."}),
     (("--quality",), {"type": click.IntRange(1, 100), "help": "Of jpg, by default 95, and webp, 90; both lose a "

@@ -15,5 +15,6 @@ class Report:
     """Callbacks, all silent unless given."""
 
     note: Callable[[str], None] = _silent  # one sentence for the user
-    begin: Callable[[int, int], None] = _silent  # clouds in all, and those that an earlier run has done
-    progress: Callable[[int], None] = _silent  # so many more clouds are done
+    begin: Callable[[int, int], None] = _silent  # samples in all, and those that an earlier run has done
+    progress: Callable[[int], None] = _silent  # so many more samples are done
+    of: Callable[[str], None] = _silent  # what is counted, told before `begin`: "cloud", "image"; else it is rows

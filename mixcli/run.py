@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import difflib
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -47,8 +48,19 @@ def mix(method: str, source: str | list[str], out: str, *, report: Report | None
 
     cls = get(method)
     own = {name: arguments.pop(name) for name in list(arguments) if name in cls.__dataclass_fields__}
+    _check_known(arguments, cls)
     sources = (source,) if isinstance(source, str) else tuple(source)
     return run(Job(cls(**own), sources, Path(out), **arguments), report or Report())
+
+
+def _check_known(arguments: dict[str, Any], cls: type) -> None:
+    """UsageError where neither `Job` nor the method has an argument of this name."""
+    known = {*Job.__dataclass_fields__, "source"} - {"method", "sources"}
+    unknown = [name for name in arguments if name not in known]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], [*cls.__dataclass_fields__, *sorted(known)], 1)
+        meant = f"; did you mean {near[0]!r}?" if near else f"; mixcli {cls.traits.name} --help lists them"
+        raise UsageError(f"{cls.traits.name} has no option {unknown[0]!r}{meant}")
 
 
 def run(job: Job, report: Report, stream: RawIOBase | None = None) -> Result:

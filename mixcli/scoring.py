@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mixcli.dataset import Dataset
 from mixcli.errors import UsageError
 from mixcli.report import Report
 from mixcli.shown import Selection
@@ -37,6 +39,7 @@ def score(
     normalize: of images, what the checkpoint's were normalised by, where that is not what the manifest says.
     """
     report, path = report or Report(), Path(path)
+    _check_visible(path)
     selection = Selection(path, source)
     dataset = selection.dataset
     if dataset.recipe["method"] == "convert" or not dataset.mixes:
@@ -56,6 +59,12 @@ def score(
     found = {"schema": SCHEMA, "path": str(path), "data": dataset.data, "rows": dataset.mixes, **measured}
     _write(path.with_name(path.name + ".scores.json"), found)
     return found
+
+
+def _check_visible(path: Path) -> None:
+    with closing(Dataset(path).require()) as dataset:
+        if dataset.data == "hidden":
+            raise UsageError(f"{path}: hidden states cannot be scored; train the rest of the network on them instead")
 
 
 def divergence(soft: np.ndarray, log_p: np.ndarray) -> np.ndarray:

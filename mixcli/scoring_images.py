@@ -45,6 +45,7 @@ def measure(
     setup, judge = opened(selection, ckpt, trust, normalize)
     windows = list(rows_by_window(dataset, full))
     parents = [np.unique(p[p >= 0]) for p in (dataset.file.take("parent", rows) for rows in windows)]
+    report.of("image")
     report.begin(sum(map(len, parents)) + 2 * sum(map(len, windows)), 0)
     with closing(judge), closing(open_engine(setup)) as maker:
         setup.reader.load("skip")
@@ -53,7 +54,21 @@ def measure(
             for rows, samples in zip(windows, parents, strict=True)
         ]
     found = {name: np.concatenate([part[name] for part in measured]) for name in measured[0]}
-    return _summary(np.concatenate(windows), found, judge)
+    summary = _summary(np.concatenate(windows), found, judge)
+    why = None if summary["saliency_kept"] else _why_unknown(setup, found["again"])
+    return summary | {"saliency_unknown": why}
+
+
+def _why_unknown(setup: Setup, again: np.ndarray) -> str:
+    """Why nothing tells how much saliency the mixes keep. again (m,): which came out as they are stored."""
+    traits = setup.traits
+    if again.mean() < KNOWN:
+        return "made again, too few of the mixes come out as they are stored"
+    if traits.moves:
+        return f"{traits.name} moves pieces, so no mask tells whose saliency a pixel carries"
+    if not traits.mask:
+        return f"{traits.name} has no mask that tells where a parent is"
+    return "the masks do not tell where the parents are"
 
 
 def opened(selection: Selection, ckpt: str | None, trust: bool, normalize: str | None) -> tuple[Setup, Engine]:
@@ -124,7 +139,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     return [
         *_guess_lines(found),
         fit(found),
-        _kept_line(found["saliency_kept"]),
+        _kept_line(found["saliency_kept"], found["saliency_unknown"]),
         _diversity_line(found["diversity"]),
         f"copies     {near:.0%} of the mixes are within {level:g} levels of 255 of a parent; the mean is {away:.1f}",
     ]
@@ -140,9 +155,9 @@ def _guess_lines(found: dict[str, Any]) -> list[str]:
     return [*told, f"loss       mean cross-entropy {found['cross_entropy_mean']:.2f} nats towards the soft label"]
 
 
-def _kept_line(share: dict[str, Any] | None) -> str:
+def _kept_line(share: dict[str, Any] | None, why: str | None) -> str:
     if share is None:
-        return "saliency   not measured: no mask tells where parents are, or made again the mixes come out otherwise"
+        return f"saliency   not measured: {why}"
     if share["b"] is None:
         return f"saliency   {share['a']:.0%} of A's is kept"
     return f"saliency   {share['a']:.0%} of A's and {share['b']:.0%} of B's is kept, together {share['both']:.2f} of 2"

@@ -30,6 +30,7 @@ def measure(selection: Selection, ckpt: str | None, trust: bool, full: bool, rep
     k = dataset.recipe["k"]
     pairs = spread(dataset.mixes // k, None if full else PAIRS)
     rows = (pairs[:, None] * k + np.arange(k)).ravel()
+    report.of("cloud")
     report.begin(2 * len(rows), 0)
     shown, model = with_saliency(selection, selection.load(rows), ckpt, trust, report.progress)
     soft = np.stack([dataset.file.read("soft_label", int(row), 1)[0] for row in rows])

@@ -41,7 +41,7 @@ class Window:
         step = max(1, BLOCK // k) * k
         blocks = [self._block(self.rows[at : at + step], k) for at in range(0, len(self.rows), step)]
         found |= {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-        return found | {"kept": self._kept(maker)}
+        return found | self._kept(maker)
 
     def _parents(self) -> dict[str, np.ndarray]:
         """Their saliency, and whether the checkpoint knows them."""
@@ -52,7 +52,7 @@ class Window:
         if self.comparable and share < chance + (1 - chance) / 4:
             self.report.note(
                 f"warning: the checkpoint labels only {share:.1%} of {len(work.correct)} parents rightly; likely "
-                f"causes: another class order, {self.setup.kind.hint(self.judge, work)}"
+                f"causes: another class order, {self.setup.kind.hint(self.judge, work) or self.setup.kind.HINT}"
             )
         return {"parent_right": work.correct}
 
@@ -79,18 +79,23 @@ class Window:
             "kl": divergence(soft, log_p),
         }
 
-    def _kept(self, maker: Engine) -> np.ndarray:
-        """Share of the saliency of a and of b that each row keeps, NaN where that is unknown -> (m,2) f64."""
-        found = np.full((len(self.rows), 2), np.nan)
+    def _kept(self, maker: Engine) -> dict[str, np.ndarray]:
+        """Share of the saliency of a and of b that each row keeps, NaN where that is unknown, (m,2) f64 `kept`.
+
+        `again` (m,) bool: whether the row was made again as it is stored.
+        """
+        found, again = np.full((len(self.rows), 2), np.nan), np.zeros(len(self.rows), bool)
         at = {int(row): i for i, row in enumerate(self.rows)}
         for made in remade(self.setup, maker, self.rows):
             stored = self.dataset.file.take("data", np.array([made.row]))
             if self._is_same(made.mix.data.cpu().numpy(), stored):  # and so its mask is the one that made it
                 places = [self.place[int(i)] for i in made.parent[0] if i >= 0]
-                share = kept(made.mix, list(self.saliency[places]), list(self.pictures.values[places]))
-                found[at[made.row], : made.parent.shape[1]] = share[: made.parent.shape[1]]
+                if not maker.traits.moves:
+                    share = kept(made.mix, list(self.saliency[places]), list(self.pictures.values[places]))
+                    found[at[made.row], : made.parent.shape[1]] = share[: made.parent.shape[1]]
+                again[at[made.row]] = True
             self.report.progress(1)
-        return found
+        return {"kept": found, "again": again}
 
     def _is_same(self, again: np.ndarray, stored: np.ndarray) -> bool:
         """Whether a mix comes out as it was written; of lossy files, about so."""

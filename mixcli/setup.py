@@ -19,7 +19,6 @@ from mixcli.methods import guided, kinds_of
 from mixcli.plan import Plan, Window
 from mixcli.report import Report
 
-
 MOST_CLASSES = 1 << 20  # every row has a share for each
 
 
@@ -30,6 +29,7 @@ class Setup:
         job = with_pairing(job)
         self.traits = traits = job.method.traits
         self.kind = kind(traits.writes or traits.data)
+        report.of(self.kind.ONE)
         self.source, notes = open_source(job, self.kind)
         job = self.kind.sized(job, self.source, report.note)
         self.model = load_model(job, self.kind) if traits.saliency in FROM_A_MODEL else None
@@ -43,6 +43,10 @@ class Setup:
             self.source.labels, job.window, job.k, job.partners, job.pairing, job.pairing_fallback == "random",
             job.seed, job.shard, job.include_originals,
         )  # fmt: skip
+        if not self.plan.windows:
+            cuts, (part, parts) = len(self.plan.cuts), job.shard
+            windows = f"{cuts} window{'s' * (cuts != 1)}"
+            report.note(f"only {windows}; shard {part}/{parts} has none of them: a smaller --window makes more")
         self.reader = self.kind.reader(job, self.source, self.classes, self.model, report.note)
         self.fields = self.kind.fields(job, self.source, self.classes, self.model)
 
@@ -50,7 +54,7 @@ class Setup:
         """Classes of the soft labels; a model of other classes must be asked for its own prediction."""
         source, model, asked = self.source, self.model, self.job.classes
         if asked and source.class_names and asked != len(source.class_names):
-            raise UsageError(f"--classes {asked}: the source's shape_names.txt has {len(source.class_names)} names")
+            raise UsageError(f"--classes {asked}: the source names {len(source.class_names)} classes")
         classes = asked or source.known_classes()
         if classes > MOST_CLASSES:
             raise MixError(
@@ -61,7 +65,7 @@ class Setup:
                 raise CheckpointError(f"{model.path} tells {model.classes} categories apart, the source has {classes}")
             return classes
         if model and model.classes != classes:
-            where = "shape_names.txt" if source.class_names else "--classes" if asked else "its highest label"
+            where = "those that it names" if source.class_names else "--classes" if asked else "its highest label"
             told = f"{model.path} tells {model.classes} classes apart, the source has {classes} ({where})"
             if self.job.saliency_target == "label":
                 sure = source.class_names or asked

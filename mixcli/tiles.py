@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from mixcli.shown import Shown
 
 SIDE = 190  # of a cloud's tile
-INK, OTHER = (30, 30, 30), (0x6B, 0x6F, 0x76)  # of text; of third and later parents
+INK, OTHER = (30, 30, 30), (0x6B, 0x6F, 0x76)  # of text; of seventh and later parents
+# Of C to F: at least 22 apart in CIELAB from each other, A, B and the grey, also for eyes that lack a cone, and dark
+# enough for white text.
+MORE = (0x51, 0xA5, 0x6B), (0x64, 0x1F, 0x63), (0x44, 0x40, 0x1C), (0xB0, 0x72, 0xF6)
 LETTERS = "ABCDEFGH"
 UNMIXED = ("original", "source")  # methods of rows that are no mix
 
@@ -33,8 +36,9 @@ class Tile:
 
 
 def parent_ink(slot: int) -> tuple[int, int, int]:
-    """Orange of A, blue of B, grey of any other."""
-    return (A, B)[slot] if slot < 2 else OTHER
+    """Orange of A, blue of B, green, purple, olive and violet of C to F, grey of any other."""
+    inks = (A, B, *MORE)
+    return inks[slot] if slot < len(inks) else OTHER
 
 
 def tiles(one: Shown, color: str, up: str) -> list[Tile]:

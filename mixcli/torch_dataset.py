@@ -32,6 +32,9 @@ class MixedDataset(TorchDataset):
         if missing := [name for name in self.wanted if name not in have]:
             raise UsageError(f"{path}: no field {missing[0]!r}; it has {', '.join(have)}")
 
+    def __repr__(self) -> str:
+        return f"MixedDataset({str(self.path)!r}: {self.rows:,} rows of {', '.join(self.wanted)})"
+
     def __len__(self) -> int:
         return self.rows
 

@@ -115,7 +115,7 @@ def test_inputs_that_are_not_there(tiny):
         (["--resume", "--overwrite"], "choose one"),
         (["--model", "dgcn"], "did you mean"),
         (["--model", "dgcnn:j=3"], "k=20"),
-        (["--classes", "7"], "shape_names.txt has 4 names"),
+        (["--classes", "7"], "the source names 4 classes"),
     ],
 )
 def test_options_that_do_not_fit(tiny, option, says):

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from conftest import rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 import mixcli
+from mixcli.cli import main
 from mixcli.dataset import Dataset
 from mixcli.errors import MixError, UsageError
 from mixcli.fields import image_fields
@@ -357,6 +359,114 @@ def test_shards_merge(gallery):
     other = gallery.mix("cutmix", "other", format="jpg", shard=(1, 2), quality=90).path
     with pytest.raises(UsageError, match=r"no shard of the run .*: quality 95 is not 90"):
         merge([shards[0], other], gallery.folder / "no.h5")
+
+
+def files_of(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*.*") if p.name != "manifest.json"}
+
+
+@pytest.mark.parametrize("form", [*FORMS, "webdataset", "png"])
+def test_shards_in_a_folder_merge_into_the_files_of_one_run(gallery, form):
+    level = {"png_level": 6} if form in ("png", "webdataset") else {"quality": 85}
+    arguments = {"format": form, "include_originals": True, "keep": ("mask",), **level}
+    whole = gallery.mix("sage", "whole", **arguments)
+    shards = [gallery.mix("sage", f"s{i}", shard=(i, 2), **arguments).path for i in (0, 1)]
+    merge(shards, gallery.folder / "merged")
+    assert files_of(gallery.folder / "merged") == files_of(whole.path)
+    told = [json.loads((p / "manifest.json").read_text()) for p in (gallery.folder / "merged", whole.path)]
+    assert told[0]["windows"] == told[1]["windows"] and told[0]["recipe"] == told[1]["recipe"]
+    assert faults(gallery.folder / "merged", replay=2) == []
+
+
+def test_shards_of_two_layouts_do_not_say_what_a_folder_would_be(gallery):
+    shards = [gallery.mix("cutmix", f"s{i}", format=form, shard=(i, 2)).path
+              for i, form in enumerate(("jpg", "webdataset-jpg"))]  # fmt: skip
+    with pytest.raises(UsageError, match=r"s0 is a folder of \.jpg and .*s1 is a folder of \.tar, .*name a \.h5"):
+        merge(shards, gallery.folder / "merged")
+    assert not (gallery.folder / "merged").exists()
+    merge(shards, gallery.folder / "merged.h5")
+    assert rows_of(gallery.folder / "merged.h5") == rows_of(gallery.mix("cutmix", "whole", format="jpg").path)
+
+
+def test_shards_merge_whatever_the_decoder_and_not_with_other_bytes(gallery, monkeypatch):
+    shards = [gallery.mix("cutmix", f"s{i}", format="jpg", shard=(i, 2)).path for i in (0, 1)]
+    with monkeypatch.context() as patch:
+        off_by_a_level(patch)
+        merge(shards, gallery.folder / "merged")
+        with pytest.raises(MixError, match=r"window 0 .* is damaged"):
+            merge(shards, gallery.folder / "merged.h5")
+    assert faults(gallery.folder / "merged") == []
+    longer(shards[1] / "00001" / sorted(os.listdir(shards[1] / "00001"))[0])
+    with pytest.raises(MixError, match=r"s1: window 1 .* is damaged; make this shard again"):
+        merge(shards, gallery.folder / "again")
+
+
+def longer(path):
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def test_other_bytes_of_the_same_pixels_are_a_fault(gallery):
+    made = gallery.mix("cutmix", "mixed", format="jpg", k=1)
+    longer(made.path / "00001" / "000009.jpg")
+    assert faults(made.path) == [
+        f"{made.path}[8]: window 1, rows 8..15: the files are not those that were written, though their pixels are"
+    ]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("start", ["lossless.h5", "lossless"])
+def test_a_lossless_dataset_becomes_the_lossy_one_of_a_run(gallery, form, start):
+    arguments = {"include_originals": True, "keep": ("mask",)}
+    lossless = gallery.mix("cutmix", start, **arguments)
+    found = mixcli.convert(str(lossless.path), str(gallery.folder / "lossy"), format=form, quality=80)
+    run = gallery.mix("cutmix", "run", format=form, quality=80, **arguments)
+    assert files_of(found.path) == files_of(run.path)
+    assert found.manifest["windows"] == run.manifest["windows"] and found.manifest["recipe"] == run.manifest["recipe"]
+    assert found.manifest["versions"] == run.manifest["versions"]
+    assert faults(found.path, replay=None) == [] and faults(lossless.path, replay=None) == []
+
+
+def test_a_lossy_dataset_loses_nothing_more(gallery):
+    made = gallery.mix("cutmix", "mixed", format="jpg", quality=80, keep=("mask",))
+    tars = mixcli.convert(str(made.path), str(gallery.folder / "tars"), format="webdataset-jpg")
+    assert files_of(tars.path) == files_of(gallery.mix("cutmix", "t", format="webdataset-jpg", quality=80,
+                                                       keep=("mask",)).path)  # fmt: skip
+    back = mixcli.convert(str(tars.path), str(gallery.folder / "back"), format="jpg", quality=80)
+    assert files_of(back.path) == files_of(made.path) and faults(back.path, replay=None) == []
+    plain = mixcli.convert(str(made.path), str(gallery.folder / "plain"), format="webdataset")
+    assert rows_of(plain.path) == rows_of(made.path) and faults(plain.path, replay=None) == []
+    for source, form, quality in ((made, "jpg", 90), (made, "webp", None), (plain, "jpg", 80)):
+        with pytest.raises(UsageError, match="went through jpg of quality 80 already and would lose twice; take png"):
+            mixcli.convert(str(source.path), str(gallery.folder / "no"), format=form, quality=quality)
+
+
+@pytest.mark.parametrize("form", [*FORMS, "png", "webdataset"])
+def test_a_source_of_pictures_to_any_format(gallery, form):
+    out, arguments = gallery.folder / "out", [] if form in ("png", "webdataset") else ["--quality", "70"]
+    command = ["convert", str(gallery.source), str(out), "--format", form, *arguments]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.stderr
+    suffix = {"webdataset": ".tar", "webdataset-jpg": ".tar"}.get(form, f".{form}")
+    assert inspect(out)["container"] == f"folder of {suffix}" and faults(out, replay=None) == []
+    how = encoding(form.removeprefix("webdataset-").replace("webdataset", "png"), 70 if arguments else None)
+    lossless = Dataset(mixcli.convert(str(gallery.source), str(gallery.folder / "l.h5")).path).read(0, 24)["data"]
+    assert (Dataset(out).read(0, 24)["data"] == through(lossless, how)).all()
+
+
+def test_conversions_that_do_not_fit(gallery, tiny):
+    mixed = gallery.mix("cutmix", "mixed.h5").path
+    for source, out, arguments, says in (
+        (mixed, "o.h5", {"format": "jpg"}, "--format jpg writes a folder of pictures; name a folder"),
+        (mixed, "o", {"format": "gif"}, "--format gif: must be one of png"),
+        (mixed, "o", {"quality": 80}, "--quality 80: is for jpg and webp"),
+        (gallery.source, "o", {"quality": 80}, "--quality 80: is for jpg and webp"),
+        (tiny.source, "o", {"format": "jpg"}, r"\.jpg files are of images, and these are clouds"),
+        (tiny.mix("m.h5").path, "o", {"format": "jpg"}, r"\.jpg files are of images, and these are clouds"),
+        (tiny.mix("n.h5").path, "o", {"format": "webdataset"}, "these are clouds"),
+    ):
+        with pytest.raises(MixError, match=says):
+            mixcli.convert(str(source), str(gallery.folder / out), **arguments)
+    assert not any(gallery.folder.glob("o*"))
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -101,6 +101,9 @@ def test_what_is_told_of_them(gallery):
     path = str(mixed(gallery).path)
     told = CliRunner().invoke(main, ["inspect", path])
     assert told.exit_code == 0 and "48 mixed hidden states, 8x10x10, 3 classes" in told.stdout
+    assert "hidden states of --layer layer2, --normalize" in told.stdout
+    scored = CliRunner().invoke(main, ["inspect", path, "--score"])
+    assert scored.exit_code == 2 and "hidden states cannot be scored" in scored.stderr
     shown = CliRunner().invoke(main, ["view", path])
     assert shown.exit_code == 2 and "cannot be seen" in shown.stderr
     again = CliRunner().invoke(main, ["mixup", "--on", "images", "--in", path, "--out", path + ".h5"])

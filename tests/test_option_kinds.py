@@ -7,7 +7,7 @@ import mixcli
 from mixcli.cli import main
 from mixcli.errors import UsageError
 from mixcli.methods import get, kinds_of
-from mixcli.option_kinds import check_given, name_of, options_for
+from mixcli.option_kinds import check_given, command_options, name_of, options_for
 from mixcli.options import OPTIONS
 
 BOTH = ("points", "images")
@@ -65,6 +65,44 @@ def test_what_does_not_fit(data, given, says):
 def test_what_fits():
     check_given({"keep": ("mask",), "pairing": "greedy", "normalize": "cifar10", "size": (8, 8)}, "images", BOTH)
     check_given({"keep": ("saliency",), "points": 64, "normalize": "unit-sphere", "k": 3}, "points", BOTH)
+
+
+def test_the_other_kind_is_named_where_none_was_asked_for():
+    with pytest.raises(UsageError, match=r"none, unit-sphere; images are mixed with --on images$"):
+        check_given({"normalize": "half"}, "points", BOTH, asked=False)
+    with pytest.raises(UsageError, match=r"none, unit-sphere$"):
+        check_given({"normalize": "half"}, "points", ("points",), asked=False)
+
+
+def test_the_command_says_so(pictures, tmp_path):
+    told = ["--in", pictures, "--out", tmp_path / "m.h5", "--normalize", "half"]
+    assert "; images are mixed with --on images" in call("sagemix", *told)[1]
+    assert "; images are mixed" not in call("sagemix", "--on", "points", *told)[1]
+
+
+def offered(method):
+    return {name_of(option): option[1] for option in command_options(get(method))}
+
+
+@pytest.mark.parametrize("method", ["cutout", "augmix"])
+def test_what_needs_no_network_is_offered_none(method):
+    none = {"ckpt", "model", "saliency", "layer", "norm", "saliency_target", "pairing", "partners"}
+    assert not none & set(offered(method)) and {"sources", "out", "format"} < set(offered(method))
+    assert offered(method)["k"]["help"] == "Mixes of each image."
+    assert ("keep" in offered(method)) == (method == "cutout"), "augmix has no mask"
+
+
+def test_what_may_need_a_network_is_offered_one():
+    for method in ("keepaugment", "comixup", "cutmix", "pointcutmix"):
+        assert {"ckpt", "model", "saliency_target"} < set(offered(method)), method
+
+
+def test_hidden_states_are_no_pictures():
+    found = offered("manifoldmixup")
+    none = {"format", "keep", "quality", "png_level", "manifest", "saliency", "norm"}
+    assert not none & set(found) and {"ckpt", "layer"} < set(found)
+    assert tuple(found["pairing"]["type"].choices) == ("random", "different-class", "same-class")
+    assert "manifoldmixup" not in offered("sage")["layer"]["help"] and "mixed" in found["layer"]["help"]
 
 
 def test_one_command_for_both(pictures, tiny):

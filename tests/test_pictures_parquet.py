@@ -44,7 +44,7 @@ def test_without_pyarrow_it_is_asked_for(tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "pyarrow"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(UsageError, match=r"a.parquet: .* needs the package pyarrow; pip install 'mixcli\[parquet\]'"):
+    with pytest.raises(UsageError, match=r"a.parquet: .* needs the package pyarrow; pip install '\.\[parquet\]'"):
         open_pictures(tmp_path / "a.parquet")
 
 

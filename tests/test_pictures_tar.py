@@ -72,7 +72,7 @@ def test_samples_with_json_and_other_members(tmp_path):
     part = Tars(path, [path])
     assert part.class_names == ("Ara", "owl") and part.labels.tolist() == [1, 0]
     assert part.sizes(np.arange(2)).tolist() == [[3, 5]] * 2 and part.address(0)[0] == f"{path}/./x/1.JPG"
-    assert part.notes == (f"{path}: left out 1 samples without a picture",)
+    assert part.notes == (f"{path}: left out 1 sample without a picture",)
 
 
 def test_soft_labels_as_mixcli_writes_them(tmp_path):

@@ -17,6 +17,7 @@ import mixcli
 from mixcli.dataset import Dataset
 from mixcli.errors import BadSample, CheckpointError, MixError, UsageError
 from mixcli.merge import merge
+from mixcli.report import Report
 
 
 def test_a_run_writes_every_field(tiny):
@@ -291,6 +292,25 @@ def test_labels_outside_the_classes(tiny):
     with pytest.raises(BadSample, match=r"\[9\]: label 200 is outside the 4 classes"):
         tiny.mix("mixed.h5")
     assert tiny.mix("mixed.h5", on_error="skip").manifest["skipped"][0]["index"] == 9
+
+
+def test_an_argument_that_nobody_knows(tiny):
+    with pytest.raises(UsageError, match=r"sagemix has no option 'sigm'; did you mean 'sigma'\?"):
+        tiny.mix("mixed.h5", sigm=2)
+    with pytest.raises(UsageError, match="no option 'zzzz'; mixcli sagemix --help lists them"):
+        tiny.mix("mixed.h5", zzzz=2)
+    with pytest.raises(UsageError, match=r"no option 'sources'; did you mean 'source'\?"):
+        tiny.mix("mixed.h5", sources=2)
+
+
+def test_a_shard_without_windows_says_so(tiny):
+    told = []
+    assert tiny.mix("mixed.h5", shard=(5, 6), window=64, report=Report(note=told.append)).rows == 0
+    assert "only 1 window; shard 5/6 has none of them: a smaller --window makes more" in told
+
+
+def test_public_names_alone():
+    assert {"mix", "verify", "view", "open_dataset", "METHODS"} < set(dir(mixcli)) == set(mixcli.__all__)
 
 
 def test_other_classes_than_the_checkpoints(tiny):

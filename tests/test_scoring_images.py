@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,10 +19,12 @@ from mixcli.formats.picture_source import open_picture_source
 from mixcli.formats.sources import Reading
 from mixcli.images import MixedImages
 from mixcli.kinds.images import normalised
+from mixcli.methods import get
 from mixcli.normalize import PRESETS
 from mixcli.picture_reading import PictureReader
 from mixcli.report import Report
 from mixcli.scoring import cross_entropy, render, score
+from mixcli.scoring_images import _why_unknown
 from mixcli.scoring_window import kept
 
 
@@ -170,7 +173,7 @@ def test_another_checkpoint_judges_and_the_own_one_makes_again(photos):
     photos.ckpt.unlink()
     blind = score(path, str(other))
     assert blind["saliency_kept"] is None and blind["kl_mean"] == judged["kl_mean"]
-    assert "made again the mixes come out otherwise" in render(blind)
+    assert "made again, too few of the mixes come out as they are stored" in render(blind)
 
 
 def test_a_checkpoint_of_other_classes_measures_no_fit(photos):
@@ -207,6 +210,32 @@ def test_the_command(photos):
     assert done.exit_code == 0 and json.loads(done.stdout)["top1"] > 0
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0 and done.stdout.startswith("scored     40 of 40 mixes")
+
+
+@pytest.mark.parametrize(
+    ("method", "again", "says"),
+    [
+        ("puzzlemix", 1.0, "puzzlemix moves pieces, so no mask tells whose saliency a pixel carries"),
+        ("augmix", 1.0, "augmix has no mask that tells where a parent is"),
+        ("puzzlemix", 0.5, "made again, too few of the mixes come out as they are stored"),
+        ("comixup", 1.0, "the masks do not tell where the parents are"),
+    ],
+)
+def test_why_kept_saliency_is_unknown(method, again, says):
+    setup = SimpleNamespace(traits=get(method).traits)
+    assert _why_unknown(setup, np.arange(10) < 10 * again) == says
+
+
+def test_a_poor_checkpoint_is_told_of_with_causes(gallery):
+    """Where no other preset does better, the usual causes are named."""
+    told = []
+    other = gallery.folder / "poor.pt"
+    state = torch.load(gallery.ckpt)
+    torch.save({name: torch.zeros_like(x) if "linear" in name else x for name, x in state.items()}, other)
+    path = gallery.mix("cutmix", "mixed.h5").path
+    score(path, str(other), report=Report(note=told.append))
+    warned = [sentence for sentence in told if "likely causes" in sentence]
+    assert all("another class order, another --normalize" in sentence for sentence in warned) and warned
 
 
 def test_clouds_have_no_preset(tiny):

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -167,6 +168,20 @@ def test_a_reader_that_leaves(gallery):
     err = process.stderr.read()
     assert process.wait() == 141 and err == b""
     assert not (gallery.folder / "m.json").exists(), "the manifest says that the stream is whole"
+
+
+@pytest.mark.parametrize(("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"),
+                                                      (signal.SIGTERM, 143, "terminated")])  # fmt: skip
+def test_a_stream_that_is_cut_short_says_so(gallery, number, code, word):
+    arguments = ["cutmix", "--in", gallery.source, "--out", "-", "-k", "5000", "--manifest", gallery.folder / "m.json"]
+    command = [sys.executable, "-m", "mixcli", *map(str, arguments), "--quiet"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert len(process.stdout.read(1000)) == 1000
+    process.send_signal(number)
+    _, err = process.communicate()
+    assert process.returncode == code
+    assert err.decode() == f"mixcli: {word}; the tar on stdout is incomplete and no manifest was written\n"
+    assert not (gallery.folder / "m.json").exists()
 
 
 def refused(gallery, *arguments):

@@ -8,7 +8,7 @@ from test_pictures_shown import image_row, picture, unmixed
 
 from mixcli.pictures_shown import heated, mask_picture, scaled
 from mixcli.splat import A, B
-from mixcli.tiles import OTHER, tiles
+from mixcli.tiles import MORE, OTHER, parent_ink, tiles
 
 
 def titles(one, color="lam"):
@@ -53,7 +53,15 @@ def test_a_mix_of_one_parent_shows_it():
 
 def test_more_than_two_parents():
     many = image_row(parent=(1, 2, 3), weight=(0.5, 0.3, 0.2), names=("a", "b", "c"), parents=(picture(1),) * 3)
-    assert titles(many)[:3] == ["A  a #1", "B  b #2", "C  c #3"] and tiles(many, "lam", "y")[2].ink == OTHER
+    assert titles(many)[:3] == ["A  a #1", "B  b #2", "C  c #3"] and tiles(many, "lam", "y")[2].ink == MORE[0]
+
+
+def test_parents_colours_differ_and_bear_white_text():
+    """Contrast as WCAG has it: 1.05 over luminance + 0.05, at least 3."""
+    inks = np.array([parent_ink(slot) for slot in range(7)]) / 255
+    assert len({parent_ink(slot) for slot in range(9)}) == 7 and parent_ink(6) == parent_ink(8) == OTHER
+    linear = np.where(inks <= 0.04045, inks / 12.92, ((inks + 0.055) / 1.055) ** 2.4)
+    assert (1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05) >= 3).all()
 
 
 def test_without_source_mask_or_saliency():

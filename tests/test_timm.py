@@ -20,7 +20,7 @@ X = torch.linspace(-1, 1, 2 * 3 * 32 * 32).reshape(2, 3, 32, 32)
 
 @pytest.fixture
 def timm(monkeypatch):
-    timm = pytest.importorskip("timm", reason="timm is not installed (pip install 'mixcli[timm]')")
+    timm = pytest.importorskip("timm", reason="timm is not installed (pip install '.[timm]')")
     hub = pytest.importorskip("huggingface_hub")  # comes with it
 
     def fetched(*args, **kwargs):
@@ -49,7 +49,7 @@ def test_without_timm_it_is_asked_for(tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "timm"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(UsageError, match=r"timm:resnet18: needs the package timm; pip install 'mixcli\[timm\]'"):
+    with pytest.raises(UsageError, match=r"timm:resnet18: needs the package timm; pip install '\.\[timm\]'"):
         models.load(tmp_path / "net.pth", "timm:resnet18")
 
 

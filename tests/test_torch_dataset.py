@@ -26,6 +26,7 @@ def test_every_row_once_in_an_epoch(tiny, out, workers):
 
 def test_other_fields_transforms_and_pickles(tiny):
     path = tiny.mix("mixed.h5").path
+    assert repr(mixcli.open_dataset(path)) == f"MixedDataset({str(path)!r}: 30 rows of data, soft_label)"
     data = mixcli.open_dataset(path, ("data", "weight", "parent"), transform=lambda cloud: 2 * cloud)
     plain = mixcli.open_dataset(path)
     assert torch.equal(data[3][0], 2 * plain[3][0]) and data[3][1].shape == (2,)

@@ -53,6 +53,8 @@ class Column(NamedTuple):
 class MixedFolder:
     """A finished dataset, read by rows."""
 
+    container = "folder"  # as `open_sink` calls it
+
     def __init__(self, path: Path):
         self.path = path
         self.described, self.class_names = self._manifest()
@@ -133,12 +135,13 @@ class MixedFolder:
         names = (self._kept("lines", self._table, rows) if small else self._decoded((), rows))[0]
         return self.codec.read(self.path, names, rows, name)
 
-    def encoded(self, first: int, count: int) -> Iterator[bytes]:
-        """The pictures' files of consecutive rows as they are."""
+    def files(self, first: int, count: int) -> Iterator[tuple[bytes, ...]]:
+        """The pictures' files of consecutive rows as they are, in the order of `naming.files`."""
         rows = np.arange(first, first + count)
         names = self._decoded((), rows)[0]
         check_folders(self.path, names)
-        return (self.codec.contents(self.codec.in_files[0], self.path, names, rows)(i)[1] for i in range(count))
+        contents = [self.codec.contents(f, self.path, names, rows) for f in self.codec.in_files]
+        return (tuple(read(i)[1] for read in contents) for i in range(count))
 
     def _table(self, rows: np.ndarray) -> tuple[list[str], dict[str, np.ndarray]]:
         return self._decoded(self.codec.others, rows)

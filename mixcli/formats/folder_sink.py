@@ -21,7 +21,7 @@ from mixcli.formats.container import clear, pack, put_in_place, settle
 from mixcli.formats.folder import MANIFEST, METADATA
 from mixcli.formats.metadata import HEAD, LineIndex, check_fields, decode, encode, file_name, line_bytes, longest
 from mixcli.formats.place import no_room, part_of, remove
-from mixcli.formats.row_codec import Codec, as_stored, changed, codec_of, told
+from mixcli.formats.row_codec import READY, Codec, as_stored, changed, codec_of, told
 from mixcli.formats.rowfile import check_rows, known_layout, write_all
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class FolderSink:
         except OSError as e:
             why = f"cannot be written ({e.strerror}); make room, then --resume goes on with the finished windows"
             raise MixError(f"{self.part}: {why}") from e
-        return changed(self.codec, raw)
+        return {} if READY in arrays else changed(self.codec, raw)
 
     def finish(self, window: int) -> None:
         """The window's lines and files get their names. A power cut may still empty them, which its digest shows."""

@@ -130,4 +130,6 @@ def _of_split(root: Path, found: list[Found], split: str, names: tuple[str, ...]
 
 
 def _left_out(root: Path, others: list[str]) -> str:
+    if len(others) == 1:
+        return f"{root}: left out {others[0]!r}, which is no cloud of a class"
     return f"{root}: left out {len(others):,} files or folders that are no clouds of a class, the first {others[0]!r}"

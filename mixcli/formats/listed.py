@@ -31,7 +31,8 @@ class Listed:
     names: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"the list of {len(self.names):,} files in {self.root}"
+        count = len(self.names)
+        return f"the list of {count:,} file{'s' * (count != 1)} in {self.root}"
 
     def split(self, suffixes: tuple[str, ...]) -> tuple[list[Listed], list[Path]]:
         """Files of one sample each, by their suffixes, and the others; lists of class names are neither."""

@@ -18,6 +18,7 @@ from mixcli.formats.encodings import Encoding, Png, decoded, encoded
 from mixcli.formats.metadata import Naming
 from mixcli.formats.place import open_plain
 from mixcli.formats.ply_rows import check_folders
+from mixcli.formats.row_codec import READY
 from mixcli.formats.threads import in_threads
 
 SPARE = 1 << 16  # bytes that a file may have beyond twice its pixels
@@ -46,7 +47,9 @@ class PictureRows:
         return Png() if self.how.lossy and f.name != "data" else self.how
 
     def pack(self, first: int, arrays: dict[str, np.ndarray]) -> list[tuple[bytes, ...]]:
-        """Consecutive rows -> the files of each."""
+        """Consecutive rows -> the files of each, or those that are there already."""
+        if READY in arrays:
+            return arrays[READY]
         columns = (in_threads(lambda p, how=self.of(f): encoded(p, how), arrays[f.name]) for f in self.in_files)
         return list(zip(*columns, strict=True))
 

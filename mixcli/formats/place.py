@@ -10,10 +10,12 @@ from pathlib import Path
 
 from mixcli.errors import MixError
 
+PART = ".part"
+
 
 def part_of(out: Path) -> Path:
     """The name that a dataset has until it is finished."""
-    return out.with_name(out.name + ".part")
+    return out.with_name(out.name + PART)
 
 
 def open_plain(path: Path | str, line: int | None = None) -> tuple[int, int]:

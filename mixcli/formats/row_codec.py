@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mixcli.formats.encodings import Encoding
 
 FILES = "files"  # beside the arrays of a row: the bytes of its picture's file
+READY = "ready"  # beside arrays that are to be written: the files of each row, which are taken as they are
 
 
 class Codec(Protocol):

@@ -22,7 +22,7 @@ from mixcli.formats.folder import MANIFEST
 from mixcli.formats.metadata import check_fields, decode_fields, encode, line_bytes
 from mixcli.formats.picture_rows import PictureRows
 from mixcli.formats.place import no_room, part_of, remove
-from mixcli.formats.row_codec import as_stored, changed, codec_of, told
+from mixcli.formats.row_codec import READY, as_stored, changed, codec_of, told
 from mixcli.formats.rowfile import check_rows, known_layout
 from mixcli.formats.tars import JSON, TarIndex, kinds_of, tar_name, tars_of
 
@@ -159,7 +159,7 @@ def samples(
         keys = [f"{first + start + i:0{digits}d}" for i in range(len(part["data"]))]
         lines, files = encode(codec.others, keys, part, None), codec.pack(first + start, part)
         rows = [_sample(key, kinds, (*f, line)) for key, f, line in zip(keys, files, lines, strict=True)]
-        yield rows, changed(codec, files)
+        yield rows, {} if READY in arrays else changed(codec, files)
 
 
 def _sample(key: str, kinds: list[str], contents: tuple[bytes, ...]) -> bytes:

@@ -121,6 +121,7 @@ class MixedTars(MixedFolder):
     """A finished dataset, read by rows."""
 
     kind = "folder of .tar"
+    container = "tar"
 
     @cached_property
     def index(self) -> TarIndex:
@@ -143,10 +144,10 @@ class MixedTars(MixedFolder):
     def _records(self, rows: np.ndarray, name: str) -> dict[str, np.ndarray]:
         return {name: self.index.pictures(self.codec, self._field(name), rows)}
 
-    def encoded(self, first: int, count: int) -> Iterator[bytes]:
-        """The pictures' files of consecutive rows as they are."""
-        kind = kinds_of(self.codec)[0]
-        return (self.index.contents(kind, row)[1] for row in range(first, first + count))
+    def files(self, first: int, count: int) -> Iterator[tuple[bytes, ...]]:
+        """The pictures' files of consecutive rows as they are, in the order of `naming.files`."""
+        kinds = kinds_of(self.codec)[:-1]
+        return (tuple(self.index.contents(kind, row)[1] for kind in kinds) for row in range(first, first + count))
 
     def _fault(self, numbered: tuple[int, str]) -> str | None:
         try:

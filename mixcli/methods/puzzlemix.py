@@ -47,7 +47,7 @@ class PuzzleMix:
     eta: float = option(0.2, "Weight of the prior, by which the mask holds about lambda of A.")
     neigh_size: int = option(4, "Pixels on either side of a border that are averaged to see whether it jumps.", above=0)
     transport: bool = option(True, "Move cells of both images to where they are seen.")
-    t_size: int = option(0, "Pixels of a cell's side, or the nearest that fits; -1: a block; 0: 4 up to 64 pixels, else -1.")
+    t_size: int = option(0, "A cell's side in pixels, or what fits best; -1: a block; 0: 4 up to 64 px, else -1.")
     t_eps: float = option(0.8, "Price of moving a cell across the image, for a map of sum 1.", above=0)
 
     def __post_init__(self) -> None:

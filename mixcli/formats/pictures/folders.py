@@ -76,10 +76,15 @@ def class_folders(root: Path, split: str = "auto") -> PictureFiles | None:
     if not splits and split in WORDS:
         raise UsageError(f"--split {split}: the folders of {root} are classes, not splits; leave --split out")
     if others:
-        what = f"left out {len(others):,} files or folders that are no picture of a class"
-        notes.append(f"{root}: {what}, the first {others[0]!r}")
+        notes.append(f"{root}: left out {_left_out(others)}")
     labels = Labels(np.array([label for label, _ in found], np.int64), names)
     return PictureFiles(root, [name for _, name in found], labels, notes=tuple(notes))
+
+
+def _left_out(others: list[str]) -> str:
+    if len(others) == 1:
+        return f"{others[0]!r}, which is no picture of a class"
+    return f"{len(others):,} files or folders that are no picture of a class, the first {others[0]!r}"
 
 
 def scan(folder: Path, root: Path) -> Scan:

@@ -125,7 +125,8 @@ def _table(file: Path) -> ParquetFile:
     try:
         import pyarrow.parquet
     except ImportError as e:
-        raise UsageError(f"{file}: reading Parquet needs the package pyarrow; pip install 'mixcli[parquet]'") from e
+        how = "pip install '.[parquet]' in mixcli's folder"
+        raise UsageError(f"{file}: reading Parquet needs the package pyarrow; {how}") from e
     try:
         table = pyarrow.parquet.ParquetFile(file)
     except _torn() as e:

@@ -47,7 +47,7 @@ class Tars(Encoded):
                     where.append((number, picture.offset, picture.size))
         names, listing = names_beside(shards[0].parent)
         if without:
-            notes += (f"{path}: left out {without:,} samples without a picture",)
+            notes += (f"{path}: left out {without:,} sample{'s' * (without != 1)} without a picture",)
         super().__init__(path, labels.labels(path, names), notes)
         self.where = np.array(where, np.int64).reshape(-1, 3)  # archive, first byte, bytes
         self.shards, self.files = shards, [*shards, *listing]

@@ -63,7 +63,7 @@ def timm_layout(name: str) -> Layout:
 
 def _installed(name: str) -> ModuleType:
     if find_spec("timm") is None:
-        raise UsageError(f"--model {TIMM}{name}: needs the package timm; pip install 'mixcli[timm]'")
+        raise UsageError(f"--model {TIMM}{name}: needs the package timm; pip install '.[timm]' in mixcli's folder")
     with wording(f"--model {TIMM}{name}", "the package timm cannot be imported"):
         import timm
     return timm
