@@ -30,6 +30,9 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 done but samples were skipped, 4 checkp
 CUT_SHORT = "; the tar on stdout is incomplete and no manifest was written"
 
 
+OUT_OF_MEMORY = "out of memory; a smaller --window or --batch-size needs less"
+
+
 class Terminated(BaseException):
     """SIGTERM, as an exception, so that what is finished stays resumable."""
 
@@ -68,10 +71,12 @@ class Main(click.Group):
         except OSError as e:
             _fail(ctx, f"{e.filename}: {e.strerror}" if e.filename else str(e), 1)
         except MemoryError:
-            _fail(ctx, "out of memory; a smaller --window or --batch-size needs less", 1)
+            _fail(ctx, OUT_OF_MEMORY, 1)
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except Exception as e:
+            if "can't allocate memory" in str(e):  # as torch says it
+                _fail(ctx, OUT_OF_MEMORY, 1)
             _fail(ctx, f"internal error, please report it: {type(e).__name__}: {e} (-v shows where)", 1)
 
 

@@ -107,7 +107,7 @@ class Job:
         maps = self.saliency or traits.saliency
         if maps in FROM_A_MODEL and not (self.ckpt or self.model):
             raise UsageError(f"{traits.name} needs saliency: give the trained classifier with --ckpt")
-        if self.layer and maps not in OF_A_LAYER:
+        if self.layer is not None and maps not in OF_A_LAYER:
             told = f"{traits.name} takes {maps or 'no'} maps with these options"
             raise UsageError(f"--layer {self.layer}: is for --saliency activation, and {told}; leave it out")
         if "saliency" in self.keep and not maps:

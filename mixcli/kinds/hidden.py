@@ -54,18 +54,18 @@ def fields(job: Job, source: Source, classes: int, model: Any) -> tuple[Field, .
 
 
 def map_shape(engine: Engine, pictures: Pictures) -> tuple[int, ...]:
-    return _shape(engine.net, engine.layer, pictures.values.shape[1:3])
+    return _shape(engine.net, engine.layer, pictures.values.shape[1:3], engine.device)
 
 
 @lru_cache(4)
-def _shape(net: Any, layer: str, size: tuple[int, int]) -> tuple[int, ...]:
+def _shape(net: Any, layer: str, size: tuple[int, int], device: Any = "cpu") -> tuple[int, ...]:
     """Of one image's hidden state."""
     import torch
 
     from mixcli.models.hidden import hidden
 
     with torch.no_grad():
-        return tuple(hidden(net, torch.zeros(1, 3, *size, device=next(net.parameters()).device), layer).shape[1:])
+        return tuple(hidden(net, torch.zeros(1, 3, *size, device=device), layer).shape[1:])
 
 
 def heat(engine: Engine, pictures: Pictures, labels: np.ndarray) -> Heat:

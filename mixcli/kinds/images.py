@@ -54,7 +54,7 @@ def completed(job: Job, source: Source, model: Any) -> Job:
         raise UsageError(f"--keep mask: {job.method.traits.name} has no share of each pixel; leave it out")
     if hasattr(job.method, "fits"):
         job.method.fits(job.size)
-    if job.layer:
+    if job.layer is not None:
         from mixcli.models import hidden
 
         hidden.check(model.net, job.layer)

@@ -180,7 +180,10 @@ def _unwrap(value: Any, depth: int = 3) -> tuple[State, str] | None:
 def _describe(value: Any) -> str:
     if not isinstance(value, Mapping):
         return f"a {type(value).__name__}"
-    return "the keys " + ", ".join(shown(repr(key)) for key in list(value)[:5]) if value else "an empty dict"
+    if not value:
+        return "an empty dict"
+    keys = (repr(key) if type(key) in (str, int) else f"a {type(key).__name__}" for key in list(value)[:5])
+    return "the keys " + ", ".join(map(shown, keys))
 
 
 def _refuse_names(file: File, state: State) -> None:

@@ -200,8 +200,8 @@ class _DryRun(pickle.Unpickler):
         kind, storage, key, _, elements = pid[:5]
         full_name = getattr(storage, "full_name", "")
         if kind == "storage" and full_name in WIDTHS:
-            if type(elements) is not int or elements < 0:
-                raise ValueError(f"storage {key!r} has {elements!r} elements")
+            if type(key) not in (str, int) or type(elements) is not int or elements < 0:
+                raise ValueError("a storage has no name, or no count of elements")  # of a nested one str() has no end
             self.storages[str(key)] = max(self.storages.get(str(key), 0), elements * WIDTHS[full_name])
         return Inert()
 
