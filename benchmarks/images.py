@@ -25,8 +25,8 @@ from PIL import Image
 
 import mixcli
 from mixcli.formats.container import open_sink
-from mixcli.job import FROM_A_MODEL, Job
-from mixcli.methods import get
+from mixcli.job import Job
+from mixcli.methods import FROM_A_MODEL, get
 from mixcli.report import Report
 from mixcli.rows import mixed_rows, parents_of
 from mixcli.run import open_engine

@@ -11,6 +11,7 @@ from mixcli.errors import UsageError
 from mixcli.formats.container import container_of
 from mixcli.formats.listed import Listed, Root
 from mixcli.formats.sources import Reading
+from mixcli.methods import FROM_A_MODEL, OF_A_LAYER
 
 if TYPE_CHECKING:
     from mixcli.formats.encodings import Encoding
@@ -19,8 +20,6 @@ MOST = 10**9
 STREAM = Path("-")
 TARS = "webdataset"
 FORMATS = ("png", "jpg", "webp", TARS, f"{TARS}-jpg", f"{TARS}-webp")
-FROM_A_MODEL = ("gradient", "activation", "cam", "hidden")  # kinds of saliency that need a trained network
-OF_A_LAYER = ("activation", "hidden")  # those that look at one layer of it
 
 
 @dataclass(frozen=True)

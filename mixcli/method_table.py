@@ -13,8 +13,7 @@ from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from mixcli.errors import UsageError
-from mixcli.job import FROM_A_MODEL
-from mixcli.methods import get, kinds_of, methods
+from mixcli.methods import FROM_A_MODEL, get, kinds_of, methods
 
 SCHEMA = "mixcli.methods/1"
 PAPER = re.compile(r"\s*\((?P<authors>[^()]+?),(?P<venue>[^(),]*?)\s*(?P<year>\d{4})\)")

@@ -13,9 +13,9 @@ from mixcli import manifest as manifest_
 from mixcli.errors import CheckpointError, MixError, UsageError
 from mixcli.formats import fingerprint
 from mixcli.formats.listed import Root
-from mixcli.job import FROM_A_MODEL, Job
+from mixcli.job import Job
 from mixcli.kinds import kind
-from mixcli.methods import guided, kinds_of
+from mixcli.methods import FROM_A_MODEL, guided, kinds_of
 from mixcli.plan import Plan, Window
 from mixcli.report import Report
 

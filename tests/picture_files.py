@@ -5,8 +5,7 @@ import torch
 from PIL import Image
 
 import mixcli
-from mixcli.job import FROM_A_MODEL
-from mixcli.methods import get
+from mixcli.methods import FROM_A_MODEL, get
 from mixcli.models.images.resnet_cifar import LAYOUTS
 
 CLASSES = ("cat", "dog", "owl")

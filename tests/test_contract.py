@@ -10,8 +10,7 @@ from PIL import Image
 
 import mixcli
 from mixcli.dataset import Dataset
-from mixcli.job import FROM_A_MODEL
-from mixcli.methods import get, kinds_of
+from mixcli.methods import FROM_A_MODEL, get, kinds_of
 from mixcli.output import Output
 
 CASES = [(name, kind) for name in sorted(mixcli.METHODS) for kind in kinds_of(get(name))]

@@ -27,6 +27,8 @@ BUILT_IN = (
     "cutmix", "cutout", "snapmix", "attentivecutmix", "manifoldmixup", "augmix", "keepaugment", "puzzlemix",
     "comixup",
 )  # fmt: skip
+FROM_A_MODEL = ("gradient", "activation", "cam", "hidden")  # kinds of saliency that need a trained network
+OF_A_LAYER = ("activation", "hidden")  # those that look at one layer of it
 MOST = 1e9  # of any option that is a number: squares of it stay far from infinity
 
 
