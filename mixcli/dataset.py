@@ -17,6 +17,7 @@ from mixcli.formats.row_codec import FILES
 from mixcli.journal import check_finished
 from mixcli.manifest import read_fields
 from mixcli.output import WindowDigest, runs
+from mixcli.plan import MOST_SHARDS
 from mixcli.schema import wrong
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Dataset:
             and all(first + rows <= self.rows for _, first, rows, _ in self.windows)
             and min(recipe["k"], recipe["partners"], recipe["classes"], recipe["window"]) > 0
             and len(recipe["shard"]) == 2
+            and recipe["shard"][1] <= MOST_SHARDS
             and (names is None or len(names) >= recipe["classes"])
         )
 

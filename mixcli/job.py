@@ -12,6 +12,7 @@ from mixcli.formats.container import container_of
 from mixcli.formats.listed import Listed, Root
 from mixcli.formats.sources import Reading
 from mixcli.methods import FROM_A_MODEL, OF_A_LAYER
+from mixcli.plan import MOST_SHARDS
 
 if TYPE_CHECKING:
     from mixcli.formats.encodings import Encoding
@@ -97,6 +98,8 @@ class Job:
         part, parts = self.shard
         if not 0 <= part < parts:
             raise UsageError(f"--shard {part}/{parts}: shards of n are numbered 0/{parts} to {parts - 1}/{parts}")
+        if parts > MOST_SHARDS:
+            raise UsageError(f"--shard {part}/{parts}: are too many; at most {MOST_SHARDS:,}")
         if self.resume and self.overwrite:
             raise UsageError("--resume goes on with what is there, --overwrite starts again: choose one")
         traits = self.method.traits

@@ -157,6 +157,9 @@ def _source(dataset: Dataset, moved: list[str] | None, faults: Faults, notes: li
         where = ", ".join(map(str, source.paths))
         faults.add("source", f"{where}: not the source that the manifest names (SHA-256 differs)")
         return None
+    names = [dataset.file.class_names, dataset.manifest["source"]["class_names"], source.class_names]
+    if len({tuple(found) for found in names if found}) > 1:  # each label would mean another class
+        faults.add("source", "its class names are not those of the source")
     return source
 
 

@@ -156,3 +156,10 @@ def test_another_checkpoint(mixed):
     other.write_bytes(tiny.ckpt.read_bytes()[:1000])
     with pytest.raises(mixcli.errors.MixError):
         mixcli.verify(path, replay=3, ckpt=str(other))
+
+
+def test_class_names_in_another_order(mixed):
+    """Each label would mean another class."""
+    _, path = mixed
+    edit(path, lambda file: file.attrs.__setitem__("class_names", json.dumps(["table", "mug", "lamp", "chair"])))
+    assert [fault["check"] for fault in mixcli.verify(path)["faults"]] == ["source"]
