@@ -16,9 +16,9 @@ def summed(maps: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def spread(cells: Tensor, size: tuple[int, int]) -> Tensor:
-    """Each cell's value at all of its pixels: (B,h,w) -> (B,H,W)."""
-    high, wide = size[0] // cells.shape[1], size[1] // cells.shape[2]
-    return cells.repeat_interleave(high, 1).repeat_interleave(wide, 2)
+    """Each pixel gets the value of the cell that it begins in: (B,h,w) -> (B,H,W)."""
+    y, x = (torch.arange(n, device=cells.device) * m // n for n, m in zip(size, cells.shape[1:], strict=True))
+    return cells[:, y[:, None], x]
 
 
 def nearest_divisor(number: int, wanted: int) -> int:

@@ -61,10 +61,12 @@ class AttentiveCutMix:
         """
         import torch
 
+        from mixcli.cells import spread
+
         cells = cells_of(a.saliency, self.grid).flatten(1)
         order = cells.argsort(dim=1, descending=True, stable=True)[:, : self.patches]
         taken = torch.zeros_like(cells, dtype=torch.bool).scatter_(1, order, True)
-        mask = _pixels(taken.unflatten(1, (self.grid, self.grid)), a.data.shape[1:3])
+        mask = spread(taken.unflatten(1, (self.grid, self.grid)), a.data.shape[1:3])
         share = mask.mean((1, 2), dtype=torch.float64)
         return MixedImages(
             data=a.data.where(mask[..., None], b.data),
@@ -92,14 +94,6 @@ def _reduction(cells: int, pixels: int) -> np.ndarray:
     """The pseudo-inverse of bilinear enlargement along one side, corners not aligned: (cells,pixels) f64."""
     at = np.clip((np.arange(pixels) + 0.5) * cells / pixels - 0.5, 0, cells - 1)
     return np.linalg.pinv(np.maximum(1 - np.abs(at[:, None] - np.arange(cells)), 0))
-
-
-def _pixels(cells: Tensor, size: tuple[int, int]) -> Tensor:
-    """Each pixel gets the cell that it begins in. (B,g,g) -> (B,H,W)."""
-    import torch
-
-    y, x = (torch.arange(n, device=cells.device) * cells.shape[1] // n for n in size)
-    return cells[:, y[:, None], x]
 
 
 METHOD = AttentiveCutMix

@@ -86,13 +86,15 @@ class SaliencyGrafting:
 
         A map without a region above the mean, since it is constant, has them all above it.
         """
+        from mixcli.cells import spread
+
         s_a, s_b = _regions(a, side), _regions(b, side)
         soft = ((s_a - 1) / self.temperature).exp()  # Eq. 3 but for its denominator, which Eq. 4 does not feel
         salient = soft > soft.mean((1, 2), keepdim=True)  # Eq. 4
         salient |= ~salient.any(2, keepdim=True).any(1, keepdim=True)
         taken = salient & (u[:, : s_a[0].numel()].view_as(s_a) < p[:, None, None])
         kept_a, kept_b = _importance(s_a, taken), _importance(s_b, ~taken)
-        return _pixels(taken, a.shape[1:]).to(a), kept_a / (kept_a + kept_b)  # Eq. 5
+        return spread(taken, a.shape[1:]).to(a), kept_a / (kept_a + kept_b)  # Eq. 5
 
 
 def _regions(saliency: Tensor, side: int) -> Tensor:
@@ -108,14 +110,6 @@ def _regions(saliency: Tensor, side: int) -> Tensor:
 def _importance(s: Tensor, mask: Tensor) -> Tensor:
     """I(S, M) of section 4.2: the norm of what the mask leaves, over the norm of all. (B,h,w) ×2 -> (B,) f64."""
     return (s * mask).flatten(1).norm(dim=1) / s.flatten(1).norm(dim=1)
-
-
-def _pixels(cells: Tensor, size: tuple[int, int]) -> Tensor:
-    """Each pixel gets the region that it begins in. (B,h,w) -> (B,H,W)."""
-    import torch
-
-    y, x = (torch.arange(n, device=cells.device) * m // n for n, m in zip(size, cells.shape[1:], strict=True))
-    return cells[:, y[:, None], x]
 
 
 METHOD = SaliencyGrafting
