@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import auction
-from .jit import have_numba
+from mixcli import auction
+from mixcli.jit import have_numba
 
 BIDS = 2000  # bids per point before the auction hands over to scipy; surfaces take 30 to 50
 _scratch = threading.local()

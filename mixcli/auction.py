@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import njit
+from mixcli.jit import njit
 
 BLOCK = 128  # columns in a block; under 64 LLVM unrolls the loops over a block and no longer vectorises them
 UNIT = 2**26  # the largest distance, in units of cost

@@ -6,7 +6,7 @@ import difflib
 import re
 from typing import NamedTuple
 
-from .errors import UsageError
+from mixcli.errors import UsageError
 
 Triple = tuple[float, float, float]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .errors import CheckpointError, MixError
-from .models.fold import autograd_vjp
+from mixcli.errors import CheckpointError, MixError
+from mixcli.models.fold import autograd_vjp
 
 
 @dataclass(frozen=True)

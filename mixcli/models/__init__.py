@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CheckpointError, UsageError
-from .registry import layouts, named
-from .spec import FACTORY, Spec, parse, program_options, resolved
+from mixcli.errors import CheckpointError, UsageError
+from mixcli.models.registry import layouts, named
+from mixcli.models.spec import FACTORY, Spec, parse, program_options, resolved
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from .checkpoint import File, Shapes, State
-    from .layout import Layout
+    from mixcli.models.checkpoint import File, Shapes, State
+    from mixcli.models.layout import Layout
 
 OWN_NETWORK = f"build it with --model {FACTORY} --trust-ckpt"
 
@@ -47,7 +47,7 @@ def load(path: str | Path | None, spec: str | None = None, trust: bool = False, 
     ``path`` may be None where ``spec`` names a factory that brings its own weights. ``data`` is what a program will be
     fed, "points" or "images"; weights tell it themselves.
     """
-    from . import checkpoint, programs
+    from mixcli.models import checkpoint, programs
 
     wanted = parse(spec)
     if wanted.file:
@@ -67,8 +67,8 @@ def load(path: str | Path | None, spec: str | None = None, trust: bool = False, 
 
 def _from_weights(file: File, wanted: Spec, model: Layout | None, options: dict[str, Any]) -> Classifier:
     """Recognise the network by keys and shapes, or hold the weights to the one that was named."""
-    from .checkpoint import refuse_others, shapes, variants, weights
-    from .mismatch import mismatch
+    from mixcli.models.checkpoint import refuse_others, shapes, variants, weights
+    from mixcli.models.mismatch import mismatch
 
     state, note = weights(file)
     if wanted.name and not model:
@@ -85,7 +85,7 @@ def _from_weights(file: File, wanted: Spec, model: Layout | None, options: dict[
 
 
 def _matches(file: File, layout: Layout, have: Shapes) -> bool:
-    from .pickles import wording
+    from mixcli.models.pickles import wording
 
     with wording(file.path, f"cannot be compared with {layout.name}"):
         return layout.matches(have)
@@ -94,8 +94,8 @@ def _matches(file: File, layout: Layout, have: Shapes) -> bool:
 def _assembled(file: File, layout: Layout, state: State, options: dict[str, Any], note: str) -> Classifier:
     from torch.random import fork_rng
 
-    from .checkpoint import refuse_kinds, refuse_nan, shapes
-    from .pickles import wording
+    from mixcli.models.checkpoint import refuse_kinds, refuse_nan, shapes
+    from mixcli.models.pickles import wording
 
     refuse_nan(file.path, state)
     with (
@@ -126,8 +126,8 @@ def frozen(net: nn.Module) -> nn.Module:
 
 
 def _from_program(file: File, wanted: Spec, options: dict[str, Any], data: str) -> Classifier:
-    from . import programs
-    from .checkpoint import PROGRAMS
+    from mixcli.models import programs
+    from mixcli.models.checkpoint import PROGRAMS
 
     if wanted.name not in (None, file.kind):
         raise CheckpointError(f"{file.path}: is {PROGRAMS[file.kind]}; leave --model {wanted.name} out")
@@ -138,7 +138,7 @@ def _from_program(file: File, wanted: Spec, options: dict[str, Any], data: str) 
 
 def _from_file(path: str | Path | None, wanted: Spec, trust: bool, data: str) -> Classifier:
     """A network built by the user's own function."""
-    from . import programs
+    from mixcli.models import programs
 
     options = program_options(wanted, data)
     if not trust:
@@ -153,7 +153,7 @@ def _from_factory(
     path: str | Path | None, net: nn.Module, wanted: Spec, options: dict[str, Any], data: str
 ) -> Classifier:
     """A network that a factory built, with the checkpoint's weights where there is a checkpoint."""
-    from . import checkpoint, programs
+    from mixcli.models import checkpoint, programs
 
     code = checkpoint.sha256(wanted.file) if wanted.file else ""
     name = f"{wanted.file}:{wanted.name}" if wanted.file else wanted.name

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import CheckpointError
-from . import pickles
-from .pickles import DAMAGED, RESAVE, shown, wording
+from mixcli.errors import CheckpointError
+from mixcli.models import pickles
+from mixcli.models.pickles import DAMAGED, RESAVE, shown, wording
 
 State = Mapping[str, Tensor]
 Shapes = Mapping[str, tuple[int, ...]]

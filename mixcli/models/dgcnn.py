@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import kernels
-from .edges import SLOPE, edge_vjp, fold_edges
-from .fold import Affine, Folded, Pull, chain, chain_back, fold, leaky_back
-from .layout import Shape, layout
+from mixcli.models import kernels
+from mixcli.models.edges import SLOPE, edge_vjp, fold_edges
+from mixcli.models.fold import Affine, Folded, Pull, chain, chain_back, fold, leaky_back
+from mixcli.models.layout import Shape, layout
 
 
 class DGCNN(Folded):

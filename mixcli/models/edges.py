@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..jit import njit
-from . import kernels
-from .fold import Affine, Pull, fold, leaky_back
+from mixcli.jit import njit
+from mixcli.models import kernels
+from mixcli.models.fold import Affine, Pull, fold, leaky_back
 
 SLOPE = 0.2  # of every leaky ReLU in the published networks
 BLOCK = 32  # points whose edges are in memory at a time: 32 points of 40 neighbours and 128 channels fit in the cache

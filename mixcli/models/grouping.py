@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..clouds import farthest
-from ..jit import njit
-from . import kernels
+from mixcli.clouds import farthest
+from mixcli.jit import njit
+from mixcli.models import kernels
 
 
 def farthest_points(xyz: Tensor, count: int, start: Tensor) -> Tensor:

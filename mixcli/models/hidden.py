@@ -12,8 +12,8 @@ import threading
 import torch
 from torch import Tensor, nn
 
-from ..errors import CheckpointError, UsageError
-from .programs import Program
+from mixcli.errors import CheckpointError, UsageError
+from mixcli.models.programs import Program
 
 SHOWN = 24  # names in one sentence
 

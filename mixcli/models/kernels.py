@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import UsageError
-from ..jit import have_numba, njit
-from .fold import Pull
+from mixcli.errors import UsageError
+from mixcli.jit import have_numba, njit
+from mixcli.models.fold import Pull
 
 ROWS = 256  # of the product matrix at a time: 256 rows of 1024 points fit in the L2 cache
 

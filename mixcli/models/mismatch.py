@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import CheckpointError
-from .registry import layouts
+from mixcli.errors import CheckpointError
+from mixcli.models.registry import layouts
 
 if TYPE_CHECKING:
-    from .checkpoint import Shapes
-    from .layout import Layout
+    from mixcli.models.checkpoint import Shapes
+    from mixcli.models.layout import Layout
 
 
 class _Guess(dict):
@@ -20,7 +20,7 @@ class _Guess(dict):
 
 
 def mismatch(model: Layout | None, have: Shapes) -> str:
-    from .checkpoint import difference
+    from mixcli.models.checkpoint import difference
 
     models = [model] if model else layouts()
     expected = {layout.name: _expected(layout, have) for layout in models}
@@ -37,8 +37,8 @@ def _expected(layout: Layout, have: Shapes) -> Shapes:
     """The keys and shapes of this network at the sizes that the given ones show; none if there are none."""
     import torch
 
-    from .checkpoint import shapes
-    from .pickles import wording
+    from mixcli.models.checkpoint import shapes
+    from mixcli.models.pickles import wording
 
     try:
         with wording(layout.name, "has no such sizes"), torch.device("meta"):

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from ..errors import CheckpointError, MixError
+from mixcli.errors import CheckpointError, MixError
 
 DAMAGED = "is cut short or damaged; copy or download it again"
 RESAVE = "save model.state_dict() with torch.save and pass that file"

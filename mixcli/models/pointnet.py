@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import kernels
-from .fold import Affine, Folded, Pull, chain, chain_back, fold, leaky_back
-from .layout import Shape, layout
+from mixcli.models import kernels
+from mixcli.models.fold import Affine, Folded, Pull, chain, chain_back, fold, leaky_back
+from mixcli.models.layout import Shape, layout
 
 
 class PointNet(Folded):

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import grouping, kernels
-from .fold import Affine, Folded, Pull, autograd_vjp, chain, chain_back, fold, leaky_back
-from .layout import Shape, layout
+from mixcli.models import grouping, kernels
+from mixcli.models.fold import Affine, Folded, Pull, autograd_vjp, chain, chain_back, fold, leaky_back
+from mixcli.models.layout import Shape, layout
 
 Ball = tuple[float, int]  # radius, most neighbours
 LEVELS = (512, 128)  # centres sampled from the cloud, and from those

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import kernels
-from .fold import Folded, Pull, fold
-from .layout import Shape, layout
-from .pointnet import Weights, critical_vjp
+from mixcli.models import kernels
+from mixcli.models.fold import Folded, Pull, fold
+from mixcli.models.layout import Shape, layout
+from mixcli.models.pointnet import Weights, critical_vjp
 
 
 class Features(nn.Module):

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import kernels, pointnet
-from .fold import Affine, Folded, Pull, fold, leaky_back
-from .layout import Shape, layout
-from .pointnet import critical_vjp
+from mixcli.models import kernels, pointnet
+from mixcli.models.fold import Affine, Folded, Pull, fold, leaky_back
+from mixcli.models.layout import Shape, layout
+from mixcli.models.pointnet import critical_vjp
 
 
 class TransformNet(nn.Module):

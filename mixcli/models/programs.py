@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.random import fork_rng
 
-from ..errors import CheckpointError, UsageError
-from .checkpoint import File, State, difference, refuse_kinds, shapes, variants
-from .pickles import wording
+from mixcli.errors import CheckpointError, UsageError
+from mixcli.models.checkpoint import File, State, difference, refuse_kinds, shapes, variants
+from mixcli.models.pickles import wording
 
 OPTIONS = {"points": {"layout": "bnc", "channels": 3}, "images": {}}  # by what the program is fed
 CHOICES = {"layout": ("bnc", "bcn"), "channels": (3, 6)}

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
-from .spec import FACTORY, TIMM
+from mixcli.errors import UsageError
+from mixcli.models.spec import FACTORY, TIMM
 
 if TYPE_CHECKING:
-    from .layout import Layout
+    from mixcli.models.layout import Layout
 
 BUILT_IN = ("dgcnn", "pointnet", "pointnet_tnet", "pointnet2", "pointnet_learning3d", "dgcnn_partseg", "images")
 GROUP = "mixcli.models"  # entry points of installed packages: name -> Layout, or a factory
@@ -35,10 +35,10 @@ def built_in() -> Iterator[Layout]:
 
 def named(name: str) -> Any:
     """The Layout or the factory of that name; None for the kinds of program, which are files of their own."""
-    from .checkpoint import PROGRAMS
+    from mixcli.models.checkpoint import PROGRAMS
 
     if name.startswith(TIMM):
-        from .images.timm import timm_layout
+        from mixcli.models.images.timm import timm_layout
 
         return timm_layout(name.removeprefix(TIMM))
     known = {layout.name: layout for layout in built_in()} | dict.fromkeys(PROGRAMS)
@@ -54,7 +54,7 @@ def named(name: str) -> Any:
 
 
 def _plugin(entry: metadata.EntryPoint) -> Any:
-    from .pickles import wording
+    from mixcli.models.pickles import wording
 
     with wording(f"--model {entry.name}", f"the package behind it ({entry.value}) cannot be imported"):
         return entry.load()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import UsageError
+from mixcli.errors import UsageError
 
 FACTORY = "path/to/file.py:factory"
 TIMM = "timm:"  # and the name of a network of that package
@@ -74,7 +74,7 @@ def _value(key: str, text: str, default: Any) -> Any:
 
 def program_options(wanted: Spec, data: str) -> dict[str, Any]:
     """The options of a program that is fed "points" or "images"."""
-    from .programs import CHOICES, OPTIONS
+    from mixcli.models.programs import CHOICES, OPTIONS
 
     options = resolved(wanted, OPTIONS[data])
     for key, value in options.items():

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from . import preact, pyramidnet, resnet, resnet_cifar, resnext, wrn
+from mixcli.models.images import preact, pyramidnet, resnet, resnet_cifar, resnext, wrn
 
 LAYOUTS = (
     *preact.LAYOUTS,

@@ -7,7 +7,7 @@ from math import isqrt
 
 from torch import nn
 
-from ..layout import Shape
+from mixcli.models.layout import Shape
 
 RELU = nn.ReLU(inplace=True)
 

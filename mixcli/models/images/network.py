@@ -10,9 +10,9 @@ from math import isqrt
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...errors import UsageError
-from ..fold import Folded
-from .folding import folded
+from mixcli.errors import UsageError
+from mixcli.models.fold import Folded
+from mixcli.models.images.folding import folded
 
 Step = Callable[[Tensor], Tensor]
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from ..layout import Layout, Shape, layout
-from .layers import RELU, Layers
-from .network import Network, Plan, Residual, Step
-from .resnet import LAYERS
+from mixcli.models.images.layers import RELU, Layers
+from mixcli.models.images.network import Network, Plan, Residual, Step
+from mixcli.models.images.resnet import LAYERS
+from mixcli.models.layout import Layout, Shape, layout
 
 
 def pyramidnet(name: str, stages: int, kernel: int, stride: int) -> Layout:

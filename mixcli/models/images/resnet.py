@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..layout import Layout, Shape, layout
-from .layers import RELU, Layers
-from .network import Network, Plan, Residual, Step
+from mixcli.models.images.layers import RELU, Layers
+from mixcli.models.images.network import Network, Plan, Residual, Step
+from mixcli.models.layout import Layout, Shape, layout
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .resnet import DOWNSAMPLE, LAYERS, SHORTCUT, Names, resnet
+from mixcli.models.images.resnet import DOWNSAMPLE, LAYERS, SHORTCUT, Names, resnet
 
 LAYOUTS = (
     resnet("resnet_cifar", Names(LAYERS[:3], (), "linear")),  # akamaster, option A of the paper

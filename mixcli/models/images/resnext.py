@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .resnet import DOWNSAMPLE, LAYERS, SHORTCUT, Names, resnet
+from mixcli.models.images.resnet import DOWNSAMPLE, LAYERS, SHORTCUT, Names, resnet
 
 SAGE = Names(
     tuple(f"stage_{stage}.{{}}." for stage in range(1, 4)),

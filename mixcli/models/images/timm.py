@@ -11,11 +11,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ...errors import CheckpointError, UsageError
-from ..layout import Layout, Shape, layout
-from ..pickles import wording
-from ..programs import Program, Sizes
-from ..spec import FACTORY, TIMM
+from mixcli.errors import CheckpointError, UsageError
+from mixcli.models.layout import Layout, Shape, layout
+from mixcli.models.pickles import wording
+from mixcli.models.programs import Program, Sizes
+from mixcli.models.spec import FACTORY, TIMM
 
 
 class Timm(Program):

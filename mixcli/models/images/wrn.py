@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .preact import Names, preact
-from .resnet import LAYERS
+from mixcli.models.images.preact import Names, preact
+from mixcli.models.images.resnet import LAYERS
 
 PUZZLEMIX = Names(
     LAYERS[:3],
