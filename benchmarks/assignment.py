@@ -1,4 +1,4 @@
-"""`mixcli.assignment` beside scipy: medians, interleaved, one thread, distance matrix included, certified.
+"""`mixcli.algorithms.assignment` beside scipy: medians, interleaved, one thread, distance matrix included, certified.
 
     python benchmarks/assignment.py --repeats 3 [--in modelnet40.h5]
 
@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from mixcli import assignment
+from mixcli.algorithms import assignment
 
 SIZES = (512, 1024, 2048)
 

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 
-from mixcli import augment
-from mixcli.augment_policy import AUGMIX_ALL, OPS, augmix_values
-from mixcli.engine import CHUNK
-from mixcli.images import Images
+from mixcli.algorithms.augment import apply as augment
+from mixcli.algorithms.augment.policy import AUGMIX_ALL, OPS, augmix_values
+from mixcli.data.images import Images
 from mixcli.methods.augmix import AugMix
+from mixcli.pipeline.engine import CHUNK
 from mixcli.rng import uniforms
 
 SIDES = (32, 224)

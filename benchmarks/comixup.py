@@ -24,8 +24,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from search import maps, network
 
-from mixcli.comix import LEAN, TOP, Problem, objective, shares, solve
-from mixcli.images import Images
+from mixcli.algorithms.comix.solve import LEAN, TOP, Problem, objective, shares, solve
+from mixcli.data.images import Images
 from mixcli.methods.comixup import CoMixup, dirichlet
 from mixcli.rng import uniforms
 

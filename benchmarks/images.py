@@ -24,13 +24,13 @@ import torch
 from PIL import Image
 
 import mixcli
-from mixcli.formats.container import open_sink
-from mixcli.job import Job
+from mixcli.datasets.container import open_sink
 from mixcli.methods import FROM_A_MODEL, get
-from mixcli.report import Report
-from mixcli.rows import mixed_rows, parents_of
-from mixcli.run import open_engine
-from mixcli.setup import Setup
+from mixcli.pipeline.job import Job
+from mixcli.pipeline.report import Report
+from mixcli.pipeline.rows import mixed_rows, parents_of
+from mixcli.pipeline.run import open_engine
+from mixcli.pipeline.setup import Setup
 
 CLASSES = 10
 WIDTHS = (9, 10, 9, 9, 10, 12, 9)  # of the columns

@@ -18,15 +18,15 @@ import numpy as np
 import torch
 from assignment import surfaces
 
-from mixcli import assignment
-from mixcli.engine import CHUNK
+from mixcli.algorithms import assignment
+from mixcli.data.points import Mixed, Samples
 from mixcli.methods.mixup import Mixup
 from mixcli.methods.pointcutmix import PointCutMix, point_uniforms
 from mixcli.methods.pointmixup import PointMixup
 from mixcli.methods.rsmix import RSMix
 from mixcli.methods.sagemix import SageMix
+from mixcli.pipeline.engine import CHUNK
 from mixcli.rng import uniforms
-from mixcli.samples import Mixed, Samples
 
 POINTS = 1024
 CLOSE = 1e-6  # of coordinates: the plain forms round elsewhere

@@ -1,4 +1,4 @@
-"""`mixcli.greedy` beside the greedy pairing as it is published: medians, interleaved, distances included.
+"""`algorithms.greedy_pairing` beside the greedy pairing as it is published: medians, interleaved, distances included.
 
     OMP_NUM_THREADS=1 python benchmarks/pairing.py --repeats 3 [--side 32] [--rounds 1]
 
@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from mixcli import greedy
+from mixcli.algorithms import greedy_pairing as greedy
 
 SIZES = (64, 256, 1024, 4096)
 

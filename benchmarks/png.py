@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mixcli.fields import image_fields
-from mixcli.formats.container import open_mixed, open_sink
-from mixcli.formats.threads import processors
+from mixcli.data.fields import image_fields
+from mixcli.datasets.container import open_mixed, open_sink
+from mixcli.files.threads import processors
 
 COUNTS = {32: 1024, 224: 128}  # images of each side
 
@@ -50,7 +50,7 @@ def by_sink(out: Path, images: np.ndarray, kind: str) -> None:
     sink.write(0, 0, rows)
     sink.finish(0)
     described = [{"name": f.name, "shape": list(f.shape), "dtype": f.dtype} for f in fields]
-    sink.seal({"schema": "mixcli.manifest/1", "fields": described}, None)
+    sink.seal({"schema": "mixcli.pipeline.manifest/1", "fields": described}, None)
 
 
 def by_pillow(out: Path, images: np.ndarray) -> None:

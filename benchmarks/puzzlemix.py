@@ -22,9 +22,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from search import maps, network
 
-from mixcli.cells import nearest_divisor
-from mixcli.formats.threads import processors
-from mixcli.images import Images
+from mixcli.algorithms.cells import nearest_divisor
+from mixcli.data.images import Images
+from mixcli.files.threads import processors
 from mixcli.methods.puzzlemix import PuzzleMix
 from mixcli.rng import uniforms
 

@@ -1,4 +1,4 @@
-"""`mixcli.saliency` beside the common implementation: medians on one thread, interleaved, process time a cloud.
+"""`mixcli.saliency.points` beside the common implementation: medians on one thread, interleaved, process time a cloud.
 
     python benchmarks/saliency.py --repeats 3
 
@@ -25,7 +25,7 @@ from mixcli.models.dgcnn_partseg import DGCNNPartSeg
 from mixcli.models.pointnet import PointNet
 from mixcli.models.pointnet2 import build_ssg
 from mixcli.models.pointnet_tnet import PointNetTNet
-from mixcli.saliency import gradient
+from mixcli.saliency.points import gradient
 
 POINTS, SEGMENT_POINTS = 1024, 2048  # as in the published training runs
 COMMON, FAST = (1, 4, 16, 32), (1, 2, 4)  # clouds in a batch

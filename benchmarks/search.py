@@ -1,4 +1,4 @@
-"""`mixcli.search` beside a plain loop over all offsets: medians on one thread, interleaved, process time a pair.
+"""`algorithms.best_offset` beside a loop over all offsets: medians on one thread, interleaved, process time a pair.
 
     python benchmarks/search.py --repeats 5 --sizes 32 56 112 224
 
@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixcli.blur import distribution, gaussian
-from mixcli.search import best_offsets, prepare
+from mixcli.algorithms.best_offset import best_offsets, prepare
+from mixcli.saliency.blur import distribution, gaussian
 
 PAIRS = {32: 64, 56: 32, 112: 16, 224: 8}
 ROUNDS = 8

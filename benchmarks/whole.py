@@ -26,13 +26,13 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 import mixcli
-from mixcli.clouds import Clouds
-from mixcli.engine import Engine
+from mixcli.data.prepared_clouds import Clouds
 from mixcli.methods.sagemix import SageMix
 from mixcli.models import load
 from mixcli.models.dgcnn import DGCNN
 from mixcli.models.pointnet import PointNet
 from mixcli.models.pointnet2 import build_ssg
+from mixcli.pipeline.engine import Engine
 
 CLOUDS = Path(__file__).resolve().parent.parent / "sample_data" / "clouds" / "ply_data_train0.h5"
 MODELNET40 = 9840  # clouds
@@ -76,7 +76,7 @@ def saliency_alone(clouds: np.ndarray, labels: np.ndarray, ckpt: Path, workers: 
 
 def assignment_alone(clouds: np.ndarray, workers: int) -> float:
     """Seconds of the assignments of a run, one partner each, on as many threads."""
-    from mixcli.assignment import assign_batch
+    from mixcli.algorithms.assignment import assign_batch
 
     began = time.perf_counter()
     assign_batch(clouds, np.roll(clouds, 1, 0), threads=workers)
@@ -128,7 +128,7 @@ def median(repeats: int, *timed: Callable[[], float]) -> list[float]:
 def peak_memory(path: Path, ckpt: Path, out: Path) -> float:
     """Largest resident set of the command, in MB, in a process of its own; where /proc tells it."""
     code = (
-        "import sys; from mixcli.cli import main\n"
+        "import sys; from mixcli.cli.main import main\n"
         "try: main(sys.argv[1:])\n"
         "finally: print(next(l.split()[1] for l in open('/proc/self/status') if 'VmHWM' in l), file=sys.stderr)"
     )

@@ -13,11 +13,11 @@ __version__ = "0.1.0"
 __all__ = ["METHODS", "__version__", "convert", "mix", "open_dataset", "verify", "view"]
 
 _HOMES = {
-    "convert": "mixcli.conversion",
-    "mix": "mixcli.run",
-    "open_dataset": "mixcli.torch_dataset",
-    "verify": "mixcli.verification",
-    "view": "mixcli.viewing",
+    "convert": "mixcli.pipeline.conversion",
+    "mix": "mixcli.pipeline.run",
+    "open_dataset": "mixcli.training.torch_dataset",
+    "verify": "mixcli.checks.verify",
+    "view": "mixcli.views.view",
 }
 
 

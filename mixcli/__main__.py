@@ -1,5 +1,5 @@
 """python -m mixcli"""
 
-from mixcli.cli import main
+from mixcli.cli.main import main
 
 main(prog_name="mixcli")

@@ -15,7 +15,7 @@ from numpy.random import Generator
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from mixcli import splat
+from mixcli.views import cloud_drawing as splat
 
 HERE = Path(__file__).parent
 CLOUDS = HERE / "clouds"

@@ -14,7 +14,7 @@ import torch
 from picture_files import Gallery
 
 import mixcli
-from mixcli.dataset import Dataset
+from mixcli.datasets.dataset import Dataset
 from mixcli.models.dgcnn import DGCNN
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,7 +52,7 @@ class Tiny:
     source: Path
     ckpt: Path
 
-    def mix(self, out: str, method: str = "sagemix", **arguments) -> mixcli.run.Result:
+    def mix(self, out: str, method: str = "sagemix", **arguments) -> mixcli.pipeline.run.Result:
         settings = {"ckpt": str(self.ckpt), "points": 64, "window": 8, **arguments}
         return mixcli.mix(method, str(self.source), str(self.folder / out), **settings)
 

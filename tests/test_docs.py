@@ -18,9 +18,9 @@ import torch
 from click.testing import CliRunner
 from conftest import ROOT
 from PIL import Image
-from test_pictures_cifar import batch, counted, listed, published
+from test_cifar import batch, counted, listed, published
 
-from mixcli.cli import main
+from mixcli.cli.main import main
 from mixcli.models.dgcnn import DGCNN
 from mixcli.models.dgcnn_partseg import DGCNNPartSeg
 from mixcli.models.images.preact import LAYOUTS as PREACT

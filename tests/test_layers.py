@@ -10,17 +10,17 @@ from conftest import ROOT
 PACKAGE = ROOT / "mixcli"
 # Modules below mixcli, by first match: what they must not import, anywhere in the file.
 FORBIDDEN = {
-    "formats/": ("torch", "click", "mixcli.methods", "mixcli.models", "mixcli.engine", "mixcli.run"),
-    "methods/": ("click", "h5py", "mixcli.formats", "mixcli.models", "mixcli.run", "mixcli.engine"),
-    "models/": ("click", "h5py", "mixcli.formats", "mixcli.methods", "mixcli.run", "mixcli.engine"),
-    "plan.py": ("torch", "h5py", "click", "mixcli.formats"),
-    "rng.py": ("torch", "h5py", "click", "mixcli.formats"),
-    "saliency.py": ("h5py", "click", "mixcli.formats", "mixcli.methods"),
-    "assignment.py": ("torch", "h5py", "click", "mixcli.formats", "mixcli.methods"),
+    "formats/": ("torch", "click", "mixcli.methods", "mixcli.models", "mixcli.pipeline.engine", "mixcli.pipeline.run"),
+    "methods/": ("click", "h5py", "mixcli.files", "mixcli.models", "mixcli.pipeline.run", "mixcli.pipeline.engine"),
+    "models/": ("click", "h5py", "mixcli.files", "mixcli.methods", "mixcli.pipeline.run", "mixcli.pipeline.engine"),
+    "plan.py": ("torch", "h5py", "click", "mixcli.files"),
+    "rng.py": ("torch", "h5py", "click", "mixcli.files"),
+    "saliency.py": ("h5py", "click", "mixcli.files", "mixcli.methods"),
+    "assignment.py": ("torch", "h5py", "click", "mixcli.files", "mixcli.methods"),
     "verification.py": ("torch", "click"),
-    "inspection.py": ("torch", "click", "mixcli.engine", "mixcli.run"),
+    "inspection.py": ("torch", "click", "mixcli.pipeline.engine", "mixcli.pipeline.run"),
     "run.py": ("click", "tqdm"),
-    "engine.py": ("click", "tqdm", "h5py", "mixcli.formats"),
+    "engine.py": ("click", "tqdm", "h5py", "mixcli.files"),
 }
 
 
@@ -74,8 +74,8 @@ def test_only_the_command_line_prints_or_exits():
 @pytest.mark.parametrize(
     "code",
     [
-        "import mixcli.cli as c; c.main(['--help'], standalone_mode=False)",
-        "import mixcli.cli as c; c.main(['sagemix', '--help'], standalone_mode=False)",
+        "import mixcli.cli.main as c; c.main(['--help'], standalone_mode=False)",
+        "import mixcli.cli.main as c; c.main(['sagemix', '--help'], standalone_mode=False)",
         "import mixcli",
     ],
 )
@@ -86,5 +86,6 @@ def test_help_imports_nothing_heavy(code):
 
 
 def test_verify_and_inspect_import_no_torch():
-    code = "import mixcli.verification, mixcli.inspection, mixcli.merge, sys; assert 'torch' not in sys.modules"
+    modules = "mixcli.checks.verify, mixcli.checks.inspect, mixcli.pipeline.merge"
+    code = f"import {modules}, sys; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

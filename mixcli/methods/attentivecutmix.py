@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
-from mixcli.images import Images, MixedImages
 from mixcli.methods import method, option
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class AttentiveCutMix:
         """
         import torch
 
-        from mixcli.cells import spread
+        from mixcli.algorithms.cells import spread
 
         cells = cells_of(a.saliency, self.grid).flatten(1)
         order = cells.argsort(dim=1, descending=True, stable=True)[:, : self.patches]

@@ -1,8 +1,8 @@
 """AugMix: A Simple Data Processing Method to Improve Robustness and Uncertainty (Hendrycks et al., ICLR 2020).
 
-Its operations are Pillow's, on whole levels, in `mixcli.augment`. The published code shears and translates in a frame
-of 32 pixels for CIFAR and 224 for ImageNet, the size of its images; here each image is its own frame, so that a
-translation reaches a third of its width or height at level 10. The random crop and flip that come before the
+Its operations are Pillow's, on whole levels, in `algorithms.augment.apply`. The published code shears and translates
+in a frame of 32 pixels for CIFAR and 224 for ImageNet, the size of its images; here each image is its own frame, so
+that a translation reaches a third of its width or height at level 10. The random crop and flip that come before the
 operations there are left to the training.
 """
 
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixcli.augment_policy import AUGMIX, AUGMIX_ALL, augmix_values
+from mixcli.algorithms.augment.policy import AUGMIX, AUGMIX_ALL, augmix_values
+from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
-from mixcli.images import Images, MixedImages
 from mixcli.methods import method, option
 from mixcli.rng import logit_beta
 
@@ -119,7 +119,7 @@ class AugMix:
 
     def chained(self, data: Tensor, drawn: Chains) -> Tensor:
         """What the chains make of each image: (B,H,W,3) f32 -> (B,width,H,W,3) u8."""
-        from mixcli import augment
+        from mixcli.algorithms.augment import apply as augment
 
         images = augment.levels(data).repeat_interleave(self.width, 0)
         for step in range(self.deepest):

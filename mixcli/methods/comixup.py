@@ -1,9 +1,9 @@
 """Co-Mixup: Saliency Guided Joint Mixup with Supermodular Diversity (Kim, Choo, Jeong and Song, ICLR 2021).
 
 As many mixes as images are made of a group at once; what each block of each mix is taken from is decided together
-(`mixcli.comix`). Default options are the published ones, and the compatibility of images is the distance between the
-places of their most salient windows of 8x8 pixels, as there. Other than there, every label has the borders of the
-objective, and no library of labellings is used; maps that are zero everywhere are uniform; and where all windows
+(`algorithms.comix.solve`). Default options are the published ones, and the compatibility of images is the distance
+between the places of their most salient windows of 8x8 pixels, as there. Other than there, every label has the borders
+of the objective, and no library of labellings is used; maps that are zero everywhere are uniform; and where all windows
 coincide there are no distances, instead of 0/0.
 """
 
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixcli.comix import Problem, counted, solve
+from mixcli.algorithms.comix.solve import Problem, counted, solve
+from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
-from mixcli.images import Images, MixedImages
 from mixcli.methods import method, option
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class CoMixup:
 
     def problem(self, saliency: Tensor, prior: np.ndarray) -> Problem:
         """What decides the labels. Raw saliency (n,H,W), prior (n,) f64 of sum 1."""
-        from mixcli.blur import distribution
+        from mixcli.saliency.blur import distribution
 
         saliency = saliency.cpu().double()
         n, side, blocks = len(saliency), self.block_num, self.block_num**2

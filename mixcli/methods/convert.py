@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mixcli.images import Images, MixedImages
+from mixcli.data.images import Images, MixedImages
+from mixcli.data.points import Mixed, Samples
 from mixcli.methods import method, option
-from mixcli.samples import Mixed, Samples
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
-from mixcli.images import Images, MixedImages
 from mixcli.methods import method, option
 from mixcli.methods.cutmix import BOX, around, outside
 

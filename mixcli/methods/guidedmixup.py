@@ -1,6 +1,6 @@
 """GuidedMixup: An Efficient Mixup Strategy Guided by Saliency Maps (Kang and Kim, AAAI 2023), section 4.
 
-Its greedy pairing is in `mixcli.greedy`, over the same maps as the mix.
+Its greedy pairing is in `mixcli.algorithms.greedy_pairing`, over the same maps as the mix.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mixcli.images import Images, MixedImages
+from mixcli.data.images import Images, MixedImages
 from mixcli.methods import method, option
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class GuidedMixup:
 
     def maps(self, saliency: Tensor) -> Tensor:
         """z of section 4.1: blurred, of sum 1; uniform where all is zero. (B,H,W) f32 -> (B,H,W) f32."""
-        from mixcli.blur import distribution, gaussian
+        from mixcli.saliency.blur import distribution, gaussian
 
         return distribution(gaussian(saliency, KERNEL, SIGMA)).float()
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixcli.augment_policy import OPS, STRONGEST, randaugment_values
+from mixcli.algorithms.augment.policy import OPS, STRONGEST, randaugment_values
+from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
-from mixcli.images import Images, MixedImages
 from mixcli.methods import method, option
 from mixcli.methods.augmix import AugMix
 from mixcli.methods.cutmix import BOX, around, outside
@@ -116,7 +116,7 @@ class KeepAugment:
         """
         import torch
 
-        from mixcli import augment
+        from mixcli.algorithms.augment import apply as augment
 
         which, side = np.moveaxis(u.cpu().numpy().reshape(len(u), -1, 2), 2, 0)
         op = (which * len(OPS)).astype(np.int64)

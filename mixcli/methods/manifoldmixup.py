@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mixcli.images import Images, MixedImages
+from mixcli.data.images import Images, MixedImages
 from mixcli.methods import method, option
 from mixcli.rng import logit_beta
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mixcli.images import Images, MixedImages
+from mixcli.data.images import Images, MixedImages
+from mixcli.data.points import Mixed, Samples, matched_points
 from mixcli.methods import method, option
 from mixcli.rng import logit_beta
-from mixcli.samples import Mixed, Samples, matched_points
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mixcli.images import MixedImages
+from mixcli.data.images import MixedImages
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mixcli.data.points import Mixed, Samples, matched_points, taken
 from mixcli.errors import UsageError
 from mixcli.methods import method, option
 from mixcli.rng import categorical, key, logit_beta, philox
-from mixcli.samples import Mixed, Samples, matched_points, taken
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mixcli.data.points import Mixed, Samples, taken
 from mixcli.methods import method, option
 from mixcli.methods.mixup import interpolated
 from mixcli.rng import logit_beta
-from mixcli.samples import Mixed, Samples, taken
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,13 +52,13 @@ class PointMixup:
 
     def pose(self, cloud: np.ndarray) -> float:
         """What --align needs to know of a cloud: the angle of its mirror plane. (N,3) f32 -> radians."""
-        from mixcli.mirror import mirror_angle
+        from mixcli.algorithms.mirror import mirror_angle
 
         return mirror_angle(cloud, self.up)
 
     def posed(self, b: np.ndarray, pose_a: float, pose_b: float) -> np.ndarray:
         """b as the assignment sees it, turned into the pose of a. (N,3) f32, radians of each -> (N,3) f32."""
-        from mixcli.mirror import turned
+        from mixcli.algorithms.mirror import turned
 
         return turned(b, pose_a, pose_b, self.up)
 

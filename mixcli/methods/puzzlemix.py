@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from math import comb, log
 from typing import TYPE_CHECKING
 
+from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
-from mixcli.images import Images, MixedImages
 from mixcli.methods import method, option
 from mixcli.rng import logit_beta
 
@@ -112,7 +112,7 @@ class PuzzleMix:
         """The same for one number of blocks and λ given as its logit (B,) f64 -> (B,H,W,3) f32, masks (B,H,W) f32."""
         import torch
 
-        from mixcli.labelling import labels
+        from mixcli.algorithms.grid_labels import labels
 
         maps = self.maps(a.saliency, blocks), self.maps(b.saliency, blocks)
         unary, down, right = (cost.cpu().numpy() for cost in self.costs(a.data, b.data, maps, blocks, logit))
@@ -121,15 +121,15 @@ class PuzzleMix:
 
     def maps(self, saliency: Tensor, blocks: int) -> Tensor:
         """s of the paper: what the cells hold of a map, (B,H,W) -> (B,h,w) f64 of sum 1; uniform where all is zero."""
-        from mixcli.blur import distribution
-        from mixcli.cells import summed
+        from mixcli.algorithms.cells import summed
+        from mixcli.saliency.blur import distribution
 
         high, wide = self.cell(tuple(saliency.shape[1:]), blocks)
         return distribution(summed(saliency, (saliency.shape[1] // high, saliency.shape[2] // wide)))
 
     def cell(self, size: tuple[int, int], blocks: int) -> tuple[int, int]:
         """Height and width, in pixels, of what is moved: divisors of a block's, whose mask is one value."""
-        from mixcli.cells import nearest_divisor
+        from mixcli.algorithms.cells import nearest_divisor
 
         side = self.t_size or (CELL if max(size) <= SMALL else -1)
         block = size[0] // blocks, size[1] // blocks
@@ -156,8 +156,8 @@ class PuzzleMix:
     def unary(self, a: Tensor, b: Tensor, maps: tuple[Tensor, Tensor], blocks: int) -> tuple[Tensor, ...]:
         """What a block of a costs, and a block of b: the saliency of the other that is not seen, and the jumps at its
         borders; and what neighbours do that differ. As `costs`."""
-        from mixcli.cells import summed
-        from mixcli.seams import smoothness
+        from mixcli.algorithms.block_borders import smoothness
+        from mixcli.algorithms.cells import summed
 
         beta = self.beta / blocks / 16  # of the published scale
         saliency_a, saliency_b = (summed(cells, (blocks, blocks)) for cells in maps)
@@ -166,7 +166,7 @@ class PuzzleMix:
 
     def mix_at(self, a: Tensor, b: Tensor, maps: tuple[Tensor, Tensor], mask: Tensor) -> tuple[Tensor, Tensor]:
         """The mix for given masks (B,b,b): images (B,H,W,3) f32, maps of cells (B,h,w) -> images, masks (B,H,W) f32."""
-        from mixcli.cells import spread
+        from mixcli.algorithms.cells import spread
 
         cells = spread(mask, maps[0].shape[1:])
         if self.transport:
@@ -178,7 +178,7 @@ class PuzzleMix:
         """Images (B,H,W,3) with cells moved to where they are seen (B,h,w), for maps of these (B,h,w): section 4.2."""
         import torch
 
-        from mixcli.transport import moved, sources
+        from mixcli.algorithms.cell_transport import moved, sources
 
         cell = image.shape[1] // cells.shape[1], image.shape[2] // cells.shape[2]
         source = sources(cells.cpu().numpy(), seen.cpu().numpy(), cell, self.t_eps)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mixcli.data.points import Mixed, Samples, taken
 from mixcli.methods import method, option
 from mixcli.methods.pointcutmix import from_center, lowest, point_uniforms
 from mixcli.rng import logit_beta
-from mixcli.samples import Mixed, Samples, taken
 
 if TYPE_CHECKING:
     from torch import Tensor

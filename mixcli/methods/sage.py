@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
-from mixcli.images import Images, MixedImages
 from mixcli.methods import method, option
 from mixcli.rng import logit_beta, uniforms
 
@@ -84,7 +84,7 @@ class Sage:
 
     def maps(self, saliency: Tensor, weight: Tensor) -> Tensor:
         """s̃ of Eq. 2: smoothed, of sum 1, times twice its weight (B,). (B,H,W) -> (B,H,W) f64."""
-        from mixcli.blur import distribution, gaussian
+        from mixcli.saliency.blur import distribution, gaussian
 
         smooth = gaussian(saliency.double(), self.kernel, self.sigma)
         return distribution(smooth) * (2 * weight.clamp(min=LEAST))[:, None, None]
@@ -103,7 +103,7 @@ class Sage:
         """τ* = argmax v(τ) over all or the allowed offsets. (B,H,W), (B,H,W) f64 -> (B,2) i64, rows and columns."""
         import torch
 
-        from mixcli.search import best_offsets, prepare
+        from mixcli.algorithms.best_offset import best_offsets, prepare
 
         pair = torch.arange(len(s_a), device=s_a.device)
         zeta = 0.0 if self.as_published else self.zeta
@@ -114,7 +114,7 @@ class Sage:
         """Eq. 2 and 3 for given offsets. (B,H,W,3) f32 ×2, (B,H,W) f64 ×2, (B,2) i64; α (B,) is only recorded."""
         import torch
 
-        from mixcli.search import shifted
+        from mixcli.algorithms.best_offset import shifted
 
         (image, inside), saliency = shifted(b, tau), shifted(s_b, tau)[0]
         saliency = saliency * inside

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mixcli.images import Images, MixedImages
+from mixcli.data.images import Images, MixedImages
 
 if TYPE_CHECKING:
     from torch import Tensor

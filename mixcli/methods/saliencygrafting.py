@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
-from mixcli.images import Images, MixedImages
 from mixcli.methods import method, option
 from mixcli.rng import logit_beta
 
@@ -86,7 +86,7 @@ class SaliencyGrafting:
 
         A map without a region above the mean, since it is constant, has them all above it.
         """
-        from mixcli.cells import spread
+        from mixcli.algorithms.cells import spread
 
         s_a, s_b = _regions(a, side), _regions(b, side)
         soft = ((s_a - 1) / self.temperature).exp()  # Eq. 3 but for its denominator, which Eq. 4 does not feel

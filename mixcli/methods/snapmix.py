@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixcli.images import Images, MixedImages
+from mixcli.data.images import Images, MixedImages
 from mixcli.methods import method, option
 from mixcli.methods.cutmix import BOX, box, drawn_area, outside
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixcli.clouds import farthest
+from mixcli.data.prepared_clouds import farthest
 from mixcli.jit import njit
 from mixcli.models import kernels
 

@@ -1,0 +1,147 @@
+"""Arrays of an .npz file that nobody vouches for: nothing is unpickled, and no size is believed before it is checked.
+
+A member stored as it is is mapped into memory where it lies; a deflated one is decoded when it is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+
+from mixcli.errors import MixError
+from mixcli.files.regular import require_file
+
+DEFLATE_LIMIT = 1100  # deflate shrinks to 1/1032 at best
+MOST_HEADER = 10_000  # bytes, as numpy's own limit
+MOST_DIGITS = 18  # of one side of an array: what fits in 64 bits
+BLOCK = 1 << 20
+LOCAL = struct.Struct("<4s22xHH")  # a member's local header: signature, length of its name and of its extra field
+
+DESCR = re.compile(r"""['"]descr['"]\s*:\s*(['"]([<>|=]?[a-zA-Z]\d{0,8})['"]|\[)""")
+PLAIN = re.compile(r"[<>|=]?([fiu][1248]|b1|[US][1-9]\d*)")
+ORDER = re.compile(r"""['"]fortran_order['"]\s*:\s*(True|False)""")
+SHAPE = re.compile(r"""['"]shape['"]\s*:\s*\(([\d\s,]*)\)""")
+
+TORN = (zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError)
+
+
+class Member(NamedTuple):
+    """One array, known by its header."""
+
+    path: Path
+    name: str
+    info: zipfile.ZipInfo
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    order: str  # 'C' or 'F'
+    start: int  # bytes of its header
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def array(self) -> np.ndarray:
+        if not self.nbytes:
+            return np.empty(self.shape, self.dtype)
+        if self.info.compress_type == zipfile.ZIP_STORED:
+            return self._mapped()
+        return np.ndarray(self.shape, self.dtype, self._decoded(), order=self.order)
+
+    def _mapped(self) -> np.ndarray:
+        with open(self.path, "rb") as file:
+            file.seek(self.info.header_offset)
+            signature, name, extra = LOCAL.unpack(file.read(LOCAL.size))
+        offset = self.info.header_offset + LOCAL.size + name + extra + self.start
+        if signature != b"PK\3\4" or offset + self.nbytes > self.path.stat().st_size:
+            raise _damaged(self.path, self.name, "its place in the file is not where the index says")
+        return np.memmap(self.path, self.dtype, "r", offset, self.shape, self.order).view(np.ndarray)
+
+    def _decoded(self) -> np.ndarray:
+        raw = np.empty(self.nbytes, np.uint8)
+        try:
+            with zipfile.ZipFile(self.path) as archive, archive.open(self.info) as stream:
+                stream.read(self.start)
+                for at in range(0, len(raw), BLOCK):
+                    block = stream.read(min(BLOCK, len(raw) - at))
+                    raw[at : at + len(block)] = np.frombuffer(block, np.uint8)
+                rest = stream.read(1)  # reaching the end compares the checksum
+        except TORN as e:
+            raise _damaged(self.path, self.name, str(e)) from e
+        if rest:
+            raise _damaged(self.path, self.name, "it goes on after its end")
+        return raw
+
+
+class Npz:
+    """The arrays of a file, of which only the index is read."""
+
+    def __init__(self, path: Path):
+        self.path, self.size = path, require_file(path).stat().st_size
+        try:
+            with zipfile.ZipFile(path) as archive:
+                infos = archive.infolist()
+        except TORN as e:
+            raise MixError(f"{path}: not a readable .npz file ({e}); copy or download it again") from e
+        self.infos = {info.filename[:-4]: info for info in infos if info.filename.endswith(".npy")}
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.infos)
+
+    def member(self, name: str) -> Member:
+        """The array of this name, of which only the header is read."""
+        info = self.infos[name]
+        _check_sizes(self.path, name, info, self.size)
+        try:
+            with zipfile.ZipFile(self.path) as archive, archive.open(info) as stream:
+                text, start = _header(self.path, name, stream)
+        except TORN as e:
+            raise _damaged(self.path, name, str(e)) from e
+        member = Member(self.path, name, info, *_parsed(self.path, name, text), start)
+        if start + member.nbytes != info.file_size:
+            holds = f"holds {info.file_size - start:,}"
+            raise _damaged(self.path, name, f"it declares {member.nbytes:,} bytes and {holds}")
+        return member
+
+
+def _check_sizes(path: Path, name: str, info: zipfile.ZipInfo, size: int) -> None:
+    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise MixError(f"{path}: '{name}' is encrypted or packed in an unusual way; write it with numpy.savez")
+    packed = min(info.compress_size, size)
+    if info.file_size > max(1, packed) * (1 if info.compress_type == zipfile.ZIP_STORED else DEFLATE_LIMIT):
+        raise MixError(f"{path}: '{name}' declares {info.file_size:,} bytes but holds {packed:,}; the file is damaged")
+
+
+def _header(path: Path, name: str, stream: IO[bytes]) -> tuple[str, int]:
+    """The text of an array's header, and how many bytes come before its values."""
+    lead = stream.read(8)
+    if lead[:6] != b"\x93NUMPY" or lead[6] not in (1, 2, 3):
+        raise _damaged(path, name, "it is no array")
+    width = 2 if lead[6] == 1 else 4
+    length = int.from_bytes(stream.read(width), "little")
+    if length > MOST_HEADER:
+        raise _damaged(path, name, f"its header declares {length:,} bytes")
+    return stream.read(length).decode("latin-1"), 8 + width + length
+
+
+def _parsed(path: Path, name: str, text: str) -> tuple[np.dtype, tuple[int, ...], str]:
+    """Type, shape and order. The header is a Python literal, of which only these three forms are understood."""
+    descr, order, shape = (pattern.search(text) for pattern in (DESCR, ORDER, SHAPE))
+    sides = shape[1].replace(",", " ").split() if shape else []
+    if not (descr and order and shape) or any(len(side) > MOST_DIGITS for side in sides):
+        raise _damaged(path, name, "its header is none of numpy's")
+    if not PLAIN.fullmatch(descr[2] or ""):
+        kind = "pickled objects" if (descr[2] or "").endswith("O") else "records" if not descr[2] else repr(descr[2])
+        raise MixError(f"{path}: '{name}' holds {kind}, which are not read; write it as an array of numbers or strings")
+    return np.dtype(descr[2]), tuple(map(int, sides)), "F" if order[1] == "True" else "C"
+
+
+def _damaged(path: Path, name: str, why: str) -> MixError:
+    return MixError(f"{path}: '{name}' cannot be read ({why}); copy or download the file again")

@@ -1,0 +1,115 @@
+"""Clouds in .npz: `data` or `points` (n,P,3), or (n,P,6) with normals, `label` or `labels` (n,), and what may be there:
+
+`normal` (n,P,3), `seg` or `pid` (n,P), `class_names` or `names`, and `split` (n,), which says train or test.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from mixcli.errors import MixError, UsageError
+from mixcli.files.npz_arrays import Member, Npz
+from mixcli.sources.class_names import names_beside
+from mixcli.sources.clouds.stacked import check_data, check_labels, check_point_labels, described, joined, whole
+
+STRINGS = "US"
+MOST_CLASSES = 100_000  # more names are no list of classes
+
+
+class NpzClouds:
+    """One file, the rows of one split. Nothing but the labels is read before `read` asks for it."""
+
+    is_soft, random_access, preload = False, True, False
+
+    def __init__(self, path: Path, split: str = "auto"):
+        self.path, self.files, self.notes = path, [path], ()
+        self.arrays = Npz(path)
+        self.data, label = self._required("data", "points"), self._required("label", "labels")
+        check_data(path, self.data.name, self.data, "3 or 6", (3, 6))
+        check_labels(path, label.name, label, self.data.shape[0])
+        self.normal = self._first("normal", "normals")
+        if self.normal is not None and self.normal.shape != (*self.data.shape[:2], 3):
+            self.normal = None
+        self.part = self._first("seg", "pid")
+        if self.part is not None:
+            check_point_labels(path, self.part.name, self.part, self.data)
+        self.rows = self._of_split(split)
+        self.labels = whole(path, label.array())[self.rows]
+        self.points = self.data.shape[1]
+        self.has_normals = self.normal is not None or self.data.shape[2] == 6
+        self.has_seg = self.part is not None
+        self.class_names = self._names() or names_beside(path)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def address(self, row: int) -> tuple[str, int]:
+        return str(self.path), int(self.rows[row])
+
+    def read(
+        self, rows: slice | np.ndarray, points: int, first: bool, normals: bool = False, seg: bool = False
+    ) -> np.ndarray:
+        """See Part.read."""
+        wanted, count = self.rows[rows], points if first else self.points
+        data, normal, part = self._values
+        columns = [data[wanted, :count, :3]]
+        if normals:
+            columns.append(data[wanted, :count, 3:] if normal is None else normal[wanted, :count])
+        return joined(self.path, columns, part[wanted, :count] if seg else None)
+
+    @cached_property
+    def _values(self) -> tuple[np.ndarray | None, ...]:
+        """Clouds, normals and parts, decoded once."""
+        return tuple(None if m is None else m.array() for m in (self.data, self.normal, self.part))
+
+    def _first(self, *names: str) -> Member | None:
+        return next((self.arrays.member(name) for name in names if name in self.arrays.names), None)
+
+    def _required(self, *names: str) -> Member:
+        found = self._first(*names)
+        if found is None:
+            holds = ", ".join(map(repr, self.arrays.names[:8])) or "no array"
+            raise MixError(f"{self.path}: no {' or '.join(map(repr, names))} in the file (it holds {holds})")
+        return found
+
+    def _names(self) -> tuple[str, ...] | None:
+        found = self._first("class_names", "names")
+        if found is None or found.dtype.kind not in STRINGS or len(found.shape) != 1:
+            return None
+        if found.shape[0] > MOST_CLASSES:
+            raise MixError(f"{self.path}: '{found.name}' has {found.shape[0]:,} names of classes; write it again")
+        return _strings(found)
+
+    def _of_split(self, split: str) -> np.ndarray:
+        """Rows (r,) i64 of a split, ascending; with a note where that is not all of them."""
+        every = np.arange(self.data.shape[0])
+        told = self._first("split")
+        if told is None and split in ("train", "test"):
+            self.notes = (f"{self.path}: does not tell train from test, so all of it is read, whatever --split says",)
+        if told is None or split == "all":
+            return every
+        if told.dtype.kind not in STRINGS or told.shape != every.shape:
+            raise MixError(f"{self.path}: 'split' is {described(told)}; expected {len(every)} strings like 'train'")
+        wanted = "train" if split == "auto" else split
+        rows = np.flatnonzero(told.array() == (wanted if told.dtype.kind == "U" else wanted.encode()))
+        if split != "auto" and not len(rows):
+            raise UsageError(f"--split {split}: no cloud of {self.path} is of that split; leave --split out")
+        if split == "auto" and 0 < len(rows) < len(every):
+            more = "--split all reads everything"
+            self.notes = (f"{self.path}: read the {len(rows):,} of {len(every):,} clouds of split 'train'; {more}",)
+        return rows if len(rows) else every
+
+
+def _strings(member: Member) -> tuple[str, ...]:
+    """Values of an array of text (n,)."""
+    found = member.array()
+    if found.dtype.kind == "S":
+        return tuple(s.decode("utf-8", "surrogateescape") for s in found.tolist())
+    codes = np.ascontiguousarray(found).view(np.dtype("u4").newbyteorder(found.dtype.byteorder))
+    if codes.size and codes.max() > sys.maxunicode:
+        raise MixError(f"{member.path}: '{member.name}' holds what is no text; write it again")
+    return tuple(found.tolist())

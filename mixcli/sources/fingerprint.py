@@ -1,0 +1,54 @@
+"""Which bytes a part of a source is made of, so that another day's files can be told from them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from mixcli.sources.cloud_part import Part
+
+BLOCK = 1 << 20
+THREADS = min(8, (os.cpu_count() or 1) + 2)  # hashlib lets other threads run
+
+
+def describe(part: Part) -> dict[str, Any]:
+    """A part as the manifest records it: where it is, its SHA-256, bytes of its files, count of its clouds."""
+    return {"path": str(place(part.path)), "sha256": digest(part), "bytes": size(part), "count": len(part)}
+
+
+def place(path: Path) -> Path:
+    """The path from anywhere. A link stays one: the lists and names that belong to a file are found beside it."""
+    return path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+
+
+def size(part: Part) -> int:
+    """Bytes of all its files: a quick look before any of them is read."""
+    return sum(os.stat(path).st_size for path in part.files)
+
+
+def digest(part: Part) -> str:
+    """SHA-256 of its file; of several, over a line for each with its name below the part's folder, NUL, its SHA-256."""
+    if part.files == [part.path]:
+        return sha256(part.path)
+    with ThreadPoolExecutor(THREADS) as pool:
+        digests = pool.map(sha256, part.files)
+        found = hashlib.sha256()
+        for path, of in zip(part.files, digests, strict=True):
+            found.update(os.fsencode(_name(part.path, path)) + b"\0" + of.encode() + b"\n")
+    return found.hexdigest()
+
+
+def sha256(path: Path) -> str:
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            found.update(block)
+    return found.hexdigest()
+
+
+def _name(part: Path, path: Path) -> str:
+    """Relative to the folder, or to the folder of the list: the same wherever the whole was copied to."""
+    return Path(os.path.relpath(path, part if part.is_dir() else part.parent)).as_posix()

@@ -1,0 +1,112 @@
+"""Prepared images of any window: decoded as their window comes, or once in file order.
+
+Folders and tars are read window by window, in parallel threads, so each image is decoded once in a run. Files whose
+images cannot be had one by one are decoded once in file order and kept: in memory under 2 GB, else in an unnamed
+temporary file beside the output.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from mixcli.data.prepared_images import Pictures
+from mixcli.errors import BadSample, MixError
+from mixcli.sources.cloud_reader import HINT, KEEP_BYTES, STRIDE, bad_labels
+from mixcli.sources.images.decode import Fit
+from mixcli.sources.source import Source
+
+DEFAULT_SIZE = 224  # where images differ in size
+
+
+class PictureReader:
+    """Images of a source, all of `size` (H, W). spool: the folder for what does not fit into memory."""
+
+    def __init__(
+        self,
+        source: Source,
+        classes: int,
+        size: tuple[int, int],
+        spool: Path | None = None,
+        note: Callable[[str], None] = lambda sentence: None,
+    ):
+        self.source, self.size, self.fit, self.spool, self.note = source, size, Fit(*size), spool, note
+        self.bad = bad_labels(source.labels, classes)
+        self.kept: np.ndarray | None = None
+
+    def load(self, on_error: str = "raise") -> None:
+        """Decode the source where that is the cheapest way; with `raise`, report its first bad sample at once."""
+        shape, parts = (len(self.source), *self.size, 3), self.source.parts
+        if all(part.preload for part in parts) and int(np.prod(shape, dtype=np.int64)) < KEEP_BYTES:
+            self.kept = np.empty(shape, np.uint8)
+        elif not all(part.random_access for part in parts):
+            self.kept = self._spooled(shape)
+        if self.kept is not None:
+            for start in range(0, len(self.source), STRIDE):
+                rows = np.arange(start, min(start + STRIDE, len(self.source)))
+                self.kept[rows] = self._decode(rows)
+        if on_error == "raise" and self.bad:
+            raise self.error(min(self.bad))
+
+    def read(self, samples: np.ndarray) -> Pictures:
+        """Images of source indices (w,); `bad` then knows which are unusable."""
+        if self.kept is not None:
+            return Pictures(self.kept[samples])
+        wanted, place = np.unique(samples, return_inverse=True)
+        return Pictures(self._decode(wanted)[place])
+
+    def error(self, sample: int) -> BadSample:
+        return BadSample(*self.source.address(sample), self.bad[sample], HINT)
+
+    def _spooled(self, shape: tuple[int, ...]) -> np.ndarray:
+        """On disk, where all of its space is claimed now: a disk that fills up later would end the process."""
+        size, place = int(np.prod(shape, dtype=np.int64)), self.spool or tempfile.gettempdir()
+        file = tempfile.TemporaryFile(dir=place)  # noqa: SIM115 - the memory map holds on to it
+        claim = getattr(os, "posix_fallocate", lambda descriptor, _, size: os.ftruncate(descriptor, size))
+        try:
+            claim(file.fileno(), 0, size)
+        except OSError as e:
+            what = f"{size / 1e6:,.0f} MB for the decoded images of {self.source.paths[0]}"
+            raise MixError(f"{place}: no room for {what} ({e.strerror}); make room, or take a smaller --size") from e
+        self.note(
+            f"{self.source.paths[0]}: its images cannot be had one by one, so all are decoded first, into "
+            f"{size / 1e6:,.0f} MB of a temporary file in {place}"
+        )
+        return np.memmap(file, np.uint8, "r+", shape=shape)
+
+    def _decode(self, samples: np.ndarray) -> np.ndarray:
+        """Sorted source indices (r,) -> (r,H,W,3) u8; notes the bad ones, which are black."""
+        found = np.zeros((len(samples), *self.size, 3), np.uint8)
+        for part, start in zip(self.source.parts, self.source.starts, strict=False):
+            at = np.flatnonzero((samples >= start) & (samples < start + len(part)))
+            if not len(at):
+                continue
+            for i, image in zip(at.tolist(), part.read(samples[at] - start, self.fit), strict=True):
+                if isinstance(image, str):
+                    self.bad.setdefault(int(samples[i]), image)
+                else:
+                    found[i] = image
+        return found
+
+
+def size_of(source: Source, asked: tuple[int, int] | None, note: Callable[[str], None]) -> tuple[int, int]:
+    """The size that all images are brought to: as asked, that of the source where all are equal, else 224 x 224."""
+    if asked:
+        return asked
+    told = {part.size for part in source.parts}
+    if None not in told and len(told) == 1:
+        return told.pop()
+    sizes = np.concatenate([part.sizes(np.arange(len(part))) for part in source.parts])
+    known = np.unique(sizes[(sizes > 0).all(1)], axis=0)
+    if len(known) == 1:
+        return int(known[0, 0]), int(known[0, 1])
+    low, high = ("x".join(map(str, known[i].tolist())) for i in (0, -1)) if len(known) else ("?", "?")
+    note(
+        f"images have {len(known):,} sizes ({low} to {high}): each is brought to {DEFAULT_SIZE}x{DEFAULT_SIZE}, its "
+        "shorter side resized, its centre cropped; --size says otherwise"
+    )
+    return DEFAULT_SIZE, DEFAULT_SIZE

@@ -1,0 +1,220 @@
+"""Pictures in .npz and HDF5: `data`, `images` or `x` with `label`, `labels` or `y`, or such a pair for each split.
+
+Pictures (n,H,W,3), (n,H,W,1) or (n,H,W) u8. Labels (n,) or (n,1) integers, (n,C) integers with a single 1 a row, or
+(n,C) floats, shares of the classes; `soft_label` beside integers, as mixcli writes it, goes before them. A pair for
+each split is named as Keras does, `x_train` and `y_train`, or as MedMNIST does, `train_images` and `train_labels`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mixcli.datasets.container import parsed_names
+from mixcli.errors import MixError
+from mixcli.files.npz_arrays import Npz
+from mixcli.sources.clouds.modelnet import checked, open_h5, short
+from mixcli.sources.clouds.stacked import described, whole
+from mixcli.sources.file_splits import H5
+from mixcli.sources.images.labels import MOST_CLASSES, SUM, Labels, names_beside
+from mixcli.sources.images.splits import WORDS, wanted
+from mixcli.sources.images.stacked import Stacked, check_pictures
+
+DATA, LABEL = ("data", "images", "image", "x"), ("label", "labels", "y")
+NAMES = ("class_names", "names", "classes")
+FORMS = {"": ("{}",)} | {split: ("{}_" + split, split + "_{}") for split in WORDS}  # x_train, train_images
+TORN = (KeyError, RuntimeError, ValueError, OSError)  # HDF5's several ways to say that metadata is damaged
+
+
+def array_file(path: Path, split: str = "auto") -> Stacked | None:
+    """The pictures of a file; None where it has none, as a file of clouds."""
+    if path.suffix.lower() not in H5:
+        return _opened(_Npz(path), split)
+    try:
+        return _opened(_H5(path), split)
+    except TORN as e:
+        raise MixError(f"{path}: its HDF5 metadata is damaged ({short(e)}); copy or download it again") from e
+
+
+class Dense:
+    """Soft labels (n,C) as a file has them, checked as they are read."""
+
+    def __init__(self, path: Path, name: str, shares: np.ndarray):
+        self.path, self.name, self.shares = path, name, shares
+
+    def dense(self, rows: np.ndarray) -> np.ndarray:
+        """(r,C) f32."""
+        found = self.shares[rows].astype(np.float32)
+        bad = ~((found >= 0).all(1) & (abs(found.sum(1, dtype=np.float64) - 1) < SUM))  # NaN is neither
+        if bad.any():
+            row = int(rows[bad.argmax()])
+            raise MixError(f"{self.path}[{row}]: the shares in '{self.name}' do not add up to 1; write them again")
+        return found
+
+
+class Chunked:
+    """Rows of an HDF5 dataset that is stored in chunks."""
+
+    def __init__(self, path: Path, item: h5py.Dataset):
+        self.path, self.item, self.shape, self.dtype = path, item, item.shape, item.dtype
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        distinct, place = np.unique(rows, return_inverse=True)
+        found = np.empty((len(distinct), *self.shape[1:]), self.dtype)
+        at = 0
+        for run in np.split(distinct, np.flatnonzero(np.diff(distinct) != 1) + 1):
+            if len(run):
+                found[at : at + len(run)] = self._slice(int(run[0]), int(run[-1]) + 1)
+            at += len(run)
+        return found[place]
+
+    def _slice(self, start: int, stop: int) -> np.ndarray:
+        try:
+            return self.item[start:stop]
+        except OSError as e:
+            what = f"cannot read pictures {start}..{stop - 1} ({short(e)})"
+            raise MixError(f"{self.path}: {what}; the file is damaged") from e
+
+
+class _Npz:
+    """The arrays of an .npz file. A stored one is mapped, a deflated one is decoded whole."""
+
+    random_access, preload = True, False
+
+    def __init__(self, path: Path):
+        self.path, self.arrays = path, Npz(path)
+        self.names = self.arrays.names
+
+    def item(self, name: str) -> Any:
+        return self.arrays.member(name)
+
+    def rows(self, name: str) -> np.ndarray:
+        return self.arrays.member(name).array()
+
+    whole = rows
+
+    def class_names(self) -> tuple[str, ...] | None:
+        return _names(self)
+
+
+class _H5:
+    """The datasets of an HDF5 file. One in a single piece is mapped, others are read by runs of rows."""
+
+    def __init__(self, path: Path):
+        self.path, self.file = path, open_h5(path)
+        self.names = list(self.file)
+        self.random_access, self.preload = True, False
+
+    def item(self, name: str) -> h5py.Dataset:
+        return checked(self.path, self.file, name)
+
+    def rows(self, name: str) -> np.ndarray | Chunked:
+        item = self.item(name)
+        start = item.id.get_offset()
+        if start is not None and start + item.nbytes <= self.path.stat().st_size:
+            return np.memmap(self.path, item.dtype, "r", start, item.shape).view(np.ndarray)
+        self.random_access, self.preload = item.chunks is not None and item.chunks[0] == 1, True
+        return Chunked(self.path, item)
+
+    def whole(self, name: str) -> np.ndarray:
+        return self.item(name)[()]
+
+    def class_names(self) -> tuple[str, ...] | None:
+        """A JSON list as mixcli writes it, or a dataset of text."""
+        found = self.file.attrs.get("class_names")
+        return (parsed_names(found) if isinstance(found, str) else None) or _names(self)
+
+
+def _opened(store: _Npz | _H5, split: str) -> Stacked | None:
+    path, pairs = store.path, _pairs(store.names)
+    if not pairs or any(_looks_like_clouds(store.item(data)) for data, _ in pairs.values()):
+        return None
+    notes: list[str] = []
+    told = {name: name or None for name in pairs}
+    if split in WORDS and "" in pairs:
+        notes.append(f"{path}: does not tell train from test, so all of it is read, whatever --split says")
+    chosen = list(pairs.values()) if "" in pairs else [pairs[name] for name in wanted(path, told, split, notes)]
+    for data, _ in chosen:
+        check_pictures(path, data, store.item(data))
+    labels = _joined(store, [_labels(store, data, label) for data, label in chosen])
+    part = Stacked(path, [path], [store.rows(data) for data, _ in chosen], labels, tuple(notes))
+    part.random_access, part.preload = store.random_access, store.preload
+    return part
+
+
+def _pairs(names: list[str]) -> dict[str, tuple[str, str | None]]:
+    """Pictures and labels by split; '' where there is one pair that tells no split."""
+    known = {name.lower(): name for name in names}
+    found = {split: _pair(known, forms) for split, forms in FORMS.items()}
+    return {"": found[""]} if found[""] else {split: pair for split, pair in found.items() if pair}
+
+
+def _pair(known: dict[str, str], forms: tuple[str, ...]) -> tuple[str, str | None] | None:
+    for form in forms:
+        data, label = (
+            next((known[key] for key in map(form.format, keys) if key in known), None) for keys in (DATA, LABEL)
+        )
+        if data is not None:
+            return data, label
+    return None
+
+
+def _looks_like_clouds(item: Any) -> bool:
+    """Clouds are floats of three axes; one array for each is a list of them."""
+    return len(item.shape) in (1, 3) and np.dtype(item.dtype) != np.uint8
+
+
+def _labels(store: _Npz | _H5, data: str, label: str | None) -> Labels:
+    count = store.item(data).shape[0]
+    if label is None:
+        raise MixError(f"{store.path}: no {' or '.join(map(repr, LABEL))} beside '{data}'; add the labels")
+    item = store.item(label)
+    shape, kind = tuple(item.shape), np.dtype(item.dtype).kind
+    if len(shape) == 2 and 1 < shape[1] <= MOST_CLASSES and shape[0] == count and kind in "fiu":
+        return _by_class(store, label, kind)
+    if shape not in ((count,), (count, 1)) or kind not in "iu":
+        raise MixError(f"{store.path}: '{label}' is {described(item)}; expected {count} integers, one a picture")
+    hard = whole(store.path, store.whole(label))
+    if data == "data" and "soft_label" in store.names:
+        return Labels(hard, None, _by_class(store, "soft_label", "f", count).soft)
+    return Labels(hard)
+
+
+def _by_class(store: _Npz | _H5, name: str, kind: str, count: int | None = None) -> Labels:
+    """Of (n,C): integers with one 1 in each row, or shares."""
+    item = store.item(name)
+    if count is not None and (len(item.shape) != 2 or item.shape[0] != count or np.dtype(item.dtype).kind != "f"):
+        raise MixError(f"{store.path}: '{name}' is {described(item)}; expected ({count}, classes) floats")
+    values = store.whole(name)
+    hard = values.argmax(1).astype(np.int64)
+    if kind == "f":
+        return Labels(hard, None, Dense(store.path, name, values))
+    odd = np.flatnonzero((values != 0).sum(1) != 1)
+    if len(odd):
+        raise MixError(f"{store.path}[{odd[0]}]: several classes or none in '{name}'; expected one a picture")
+    return Labels(hard)
+
+
+def _joined(store: _Npz | _H5, labels: list[Labels]) -> Labels:
+    names = store.class_names() or names_beside(store.path.parent)[0]
+    if len(labels) == 1:
+        return labels[0]._replace(names=names)
+    if any(label.soft for label in labels):
+        raise MixError(f"{store.path}: soft labels in several splits; --split takes one of them")
+    return Labels(np.concatenate([label.hard for label in labels]), names)
+
+
+def _names(store: _Npz | _H5) -> tuple[str, ...] | None:
+    name = next((name for name in NAMES if name in store.names), None)
+    if name is None or len(store.item(name).shape) != 1 or np.dtype(store.item(name).dtype).kind not in "USO":
+        return None
+    if store.item(name).shape[0] > MOST_CLASSES:
+        raise MixError(f"{store.path}: '{name}' has {store.item(name).shape[0]:,} names of classes; write it again")
+    try:
+        found = store.whole(name).tolist()
+    except ValueError as e:  # four bytes that are no letter
+        raise MixError(f"{store.path}: '{name}' holds what is no text; write it again") from e
+    return tuple(s.decode("utf-8", "surrogateescape") if isinstance(s, bytes) else str(s) for s in found)

@@ -1,0 +1,156 @@
+"""Class folders, as torchvision's ImageFolder: root/<class>/**/<file>, and below splits: root/train/<class>/**/<file>.
+
+Classes are the folders' names, sorted; pictures come class after class, sorted by folder, then by name.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mixcli.errors import UsageError
+from mixcli.files.regular import require_file, require_folder, require_inside
+from mixcli.sources.images.decode import SUFFIXES
+from mixcli.sources.images.encoded import Encoded
+from mixcli.sources.images.labels import Labels
+from mixcli.sources.images.splits import SPLIT_OF, WORDS, wanted
+from mixcli.sources.named_files import Listed, classes
+
+HIDDEN = (".", "__MACOSX")
+
+
+class PictureFiles(Encoded):
+    """Pictures that are files of their own, by their posix paths under `path`, in the order given."""
+
+    def __init__(
+        self,
+        path: Path,
+        names: list[str],
+        labels: Labels,
+        lists: tuple[Path, ...] = (),
+        notes: tuple[str, ...] = (),
+    ):
+        """lists: the files that say the labels."""
+        super().__init__(path, labels, notes)
+        self.names, self.lists = names, lists
+
+    @cached_property
+    def files(self) -> list[Path]:
+        return [*self.lists, *(self.path / name for name in self.names)]
+
+    def address(self, row: int) -> tuple[str, None]:
+        return str(self.path / self.names[row]), None
+
+    def encoded(self, row: int) -> Path:
+        return self.path / self.names[row]
+
+
+def listed_pictures(files: Listed) -> PictureFiles:
+    """Pictures that were named one by one, in the order of class folders."""
+    files, labels, names, lists = classes(files)
+    return PictureFiles(files.root, list(files.names), Labels(np.array(labels, np.int64), names), lists)
+
+
+class Scan(NamedTuple):
+    """What lies in one folder, each by name, sorted; hidden entries do not."""
+
+    pictures: list[str]
+    folders: list[str]
+    others: list[str]
+
+
+def class_folders(root: Path, split: str = "auto") -> PictureFiles | None:
+    """The pictures of a split; None where no folder holds any. UsageError names a class folder without pictures."""
+    top = scan(root, root)
+    if not any(pictures_in(root, name) for name in top.folders):
+        return None
+    others, notes = [*top.pictures, *top.others], []
+    splits = _splits(root, top, others)
+    bases = wanted(root, splits, split, notes) if splits else [""]
+    names = tuple(scan(root / next(iter(splits), ""), root).folders)
+    found = [(label, name) for base in bases for label, name in _members(root, base, names, others)]
+    if not splits and split in WORDS:
+        raise UsageError(f"--split {split}: the folders of {root} are classes, not splits; leave --split out")
+    if others:
+        notes.append(f"{root}: left out {_left_out(others)}")
+    labels = Labels(np.array([label for label, _ in found], np.int64), names)
+    return PictureFiles(root, [name for _, name in found], labels, notes=tuple(notes))
+
+
+def _left_out(others: list[str]) -> str:
+    if len(others) == 1:
+        return f"{others[0]!r}, which is no picture of a class"
+    return f"{len(others):,} files or folders that are no picture of a class, the first {others[0]!r}"
+
+
+def scan(folder: Path, root: Path) -> Scan:
+    """MixError where a picture is no regular file, or where a link leads out of `root`."""
+    found = Scan([], [], [])
+    for entry in os.scandir(require_folder(folder)):
+        if entry.name.startswith(HIDDEN):
+            continue
+        linked = entry.is_symlink()  # of a link, os.path bears what a loop of links does to the entry's own answers
+        if os.path.isdir(entry.path) if linked else entry.is_dir():
+            kind = found.folders
+        else:
+            kind = found.pictures if is_picture(entry.name) else found.others
+        if linked and kind is not found.others:
+            require_inside(Path(entry.path), root)
+        if kind is found.pictures and (linked or not entry.is_file()):
+            require_file(Path(entry.path))
+        kind.append(entry.name)
+    return Scan(*map(sorted, found))
+
+
+def is_picture(name: str) -> bool:
+    """By its suffix.
+
+    >>> is_picture("IMG_1.JPG"), is_picture("notes.txt")
+    (True, False)
+    """
+    return name.lower().endswith(SUFFIXES)
+
+
+def _splits(root: Path, top: Scan, others: list[str]) -> dict[str, str]:
+    """Folders that hold the class folders of a split, train first; none where folders are classes ('train' may be)."""
+    named = {name: scan(root / name, root) for name in top.folders if name.lower() in SPLIT_OF}
+    if not any(inner.folders and not inner.pictures for inner in named.values()):
+        return {}
+    rest = [name for name in top.folders if name not in named]
+    if odd := next((name for name in rest if pictures_in(root, name)), None):
+        raise UsageError(f"{root}: folder {odd!r} holds pictures beside the split {min(named)!r}; give one of the two")
+    others += rest
+    return {name: split for split in WORDS for name in named if SPLIT_OF[name.lower()] == split}
+
+
+def _members(root: Path, base: str, names: tuple[str, ...], others: list[str]) -> list[tuple[int, str]]:
+    """Label and path of the pictures below root/base/<class>."""
+    top = scan(root / base, root)
+    if base:
+        others += [f"{base}/{name}" for name in (*top.pictures, *top.others)]
+    if base and top.pictures and not top.folders:
+        raise UsageError(f"{root / base}: has pictures but no class folders; leave this split out")
+    if odd := set(top.folders) - set(names):
+        raise UsageError(f"{root / base / min(odd)}: no other split has this class; give the split's own folder")
+    inner = {name: pictures_in(root, f"{base}/{name}" if base else name, others) for name in top.folders}
+    if empty := [name for name, found in inner.items() if not found]:
+        what = f"remove it, or give it files that end in {', '.join(SUFFIXES)}"
+        raise UsageError(f"{root / base / empty[0]}: no picture in this class folder; {what}")
+    return [(label, picture) for label, name in enumerate(names) for picture in inner.get(name, ())]
+
+
+def pictures_in(root: Path, folder: str, others: list[str] | None = None) -> list[str]:
+    """Pictures anywhere below root/folder, by folder, then by name; what is none is added to `others`."""
+    others, left, found = [] if others is None else others, [folder], []
+    while left:
+        here = left.pop()
+        inner = scan(root / here, root)
+        found += [(here, name) for name in inner.pictures]
+        links = [name for name in inner.folders if os.path.islink(root / here / name)]  # they may form a circle
+        left += [f"{here}/{name}" for name in inner.folders if name not in links]
+        others += [f"{here}/{name}" for name in (*inner.others, *links)]
+    return [f"{here}/{name}" for here, name in sorted(found)]

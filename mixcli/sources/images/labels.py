@@ -1,0 +1,155 @@
+"""Labels as people write them: numbers, names, or shares of the classes; and the class names beside them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mixcli.errors import MixError
+from mixcli.sources.class_names import SHAPE_NAMES, read_names
+
+LISTS = ("classes.txt", "class_names.txt", SHAPE_NAMES)  # one name a line, in the order of their numbers
+MOST_CLASSES = 1 << 20
+SUM = 1e-3  # how far shares may be from 1 together
+NUMBER = re.compile(r"-?\d{1,18}")
+KINDS = {int: "a number", str: "a name", list: "a list of shares", dict: "shares by class"}
+
+
+class Shares:
+    """Soft labels of many rows, as the shares that are not 0."""
+
+    def __init__(self, classes: list[np.ndarray], shares: list[np.ndarray], width: int):
+        self.width = width
+        self.starts = np.cumsum([0, *map(len, classes)])
+        self.classes = np.concatenate([np.empty(0, np.int64), *classes])
+        self.shares = np.concatenate([np.empty(0, np.float32), *shares])
+
+    def dense(self, rows: np.ndarray) -> np.ndarray:
+        """(r,C) f32."""
+        found = np.zeros((len(rows), self.width), np.float32)
+        for at, row in enumerate(rows.tolist()):
+            of = slice(self.starts[row], self.starts[row + 1])
+            found[at, self.classes[of]] = self.shares[of]
+        return found
+
+
+class Labels(NamedTuple):
+    """Labels of all rows."""
+
+    hard: np.ndarray  # (n,) i64
+    names: tuple[str, ...] | None = None
+    soft: Shares | None = None
+
+
+class Labelled:
+    """What all parts of pictures have: where they are, their labels, what to tell the user."""
+
+    data = "images"
+
+    def __init__(self, path: Path, labels: Labels, notes: tuple[str, ...] = ()):
+        self.path, self.notes = path, notes
+        self.labels, self.class_names, self.shares = labels
+        self.is_soft = self.shares is not None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def soft(self, rows: np.ndarray) -> np.ndarray:
+        """See PicturePart.soft."""
+        return self.shares.dense(rows)
+
+
+class Collector:
+    """Labels in the order of the rows, all of one kind."""
+
+    def __init__(self):
+        self.kind: type | None = None
+        self.hard: list[Any] = []
+        self.classes: list[np.ndarray] = []
+        self.shares: list[np.ndarray] = []
+        self.width = 0  # classes of the shares
+
+    def add(self, label: Any, where: str, soft: Any = None) -> None:
+        """soft: shares beside a label. MixError, which begins with `where`, for what is no label, or another kind."""
+        value = label if soft is None else soft
+        kind = type(value)
+        if kind not in KINDS or (soft is not None and kind not in (list, dict)):
+            raise MixError(f"{where}: label {_cut(value)} is no whole number, no name and no list of shares; write one")
+        if self.kind not in (None, kind):
+            what = f"{KINDS[kind]}, those before it are {KINDS[self.kind]}"
+            raise MixError(f"{where}: label {_cut(value)} is {what}; write all labels alike")
+        if kind is int and not NUMBER.fullmatch(str(value)):
+            raise MixError(f"{where}: label {_cut(value)} is no class number; write it again")
+        self.kind = kind
+        self.hard.append(self._add_shares(value, label, where) if kind in (list, dict) else value)
+
+    def _add_shares(self, value: list | dict, label: Any, where: str) -> int:
+        """Returns the class: the one that stands beside the shares, else that of the largest."""
+        classes, shares, width = _sparse(value, where)
+        if isinstance(value, list) and self.width not in (0, width):
+            raise MixError(f"{where}: {width} shares, the labels before it have {self.width}; write as many")
+        self.width = max(self.width, width)
+        self.classes.append(classes)
+        self.shares.append(shares)
+        if type(label) is int and not NUMBER.fullmatch(str(label)):
+            raise MixError(f"{where}: label {_cut(label)} is no class number; write it again")
+        return label if type(label) is int else int(classes[shares.argmax()])
+
+    def labels(self, path: Path, names: tuple[str, ...] | None = None) -> Labels:
+        """names: those of a list beside the pictures. MixError where they are not the names of these labels."""
+        if self.kind is str:
+            return _named(path, self.hard, names)
+        hard = np.array(self.hard, np.int64)
+        if self.kind not in (list, dict):
+            return Labels(hard, names)
+        if names and (self.width > len(names) or (self.kind is list and self.width < len(names))):
+            raise MixError(f"{path}: labels of {self.width} shares, but {len(names)} class names; make them agree")
+        return Labels(hard, names, Shares(self.classes, self.shares, len(names) if names else self.width))
+
+
+def number_or_name(text: str) -> int | str:
+    """What a label is that was written as text.
+
+    >>> number_or_name(" 7\\n"), number_or_name("cat")
+    (7, 'cat')
+    """
+    text = text.strip()
+    return int(text) if NUMBER.fullmatch(text) else text
+
+
+def names_beside(folder: Path) -> tuple[tuple[str, ...] | None, tuple[Path, ...]]:
+    """Class names of a list in a folder, and that list; neither where there is none."""
+    listing = next((folder / name for name in LISTS if os.path.isfile(folder / name)), None)
+    return (read_names(listing), (listing,)) if listing else (None, ())
+
+
+def _named(path: Path, found: list[str], names: tuple[str, ...] | None) -> Labels:
+    """Without a list of names they are numbered as they sort."""
+    names = names or tuple(sorted(set(found)))
+    number = {name: i for i, name in enumerate(names)}
+    if unknown := set(found) - set(number):
+        raise MixError(f"{path}: label {_cut(min(unknown))} is not in the list of classes; add it there")
+    return Labels(np.array([number[name] for name in found], np.int64), names)
+
+
+def _sparse(value: list | dict, where: str) -> tuple[np.ndarray, np.ndarray, int]:
+    """Classes and shares of what is not 0, and how many classes there are at least."""
+    numbers = list(value.values()) if isinstance(value, dict) else value
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    if not all(type(n) in (int, float) for n in numbers) or not all(NUMBER.fullmatch(str(key)) for key in keys):
+        raise MixError(f"{where}: label {_cut(value)} is not made of shares; expected numbers that add up to 1")
+    if not all(0 <= n < 2 for n in numbers) or not abs(sum(numbers) - 1) < SUM:  # NaN is neither
+        raise MixError(f"{where}: the shares of label {_cut(value)} do not add up to 1; expected a distribution")
+    classes, shares = np.array(list(map(int, keys)), np.int64), np.array(numbers, np.float64)
+    if classes.min() < 0 or classes.max() >= MOST_CLASSES:
+        raise MixError(f"{where}: class {classes.max():,} of label {_cut(value)} is no class number; write it again")
+    kept = shares > 0
+    return classes[kept], shares[kept].astype(np.float32), int(classes.max()) + 1
+
+
+def _cut(value: Any) -> str:
+    return repr(value)[:60]

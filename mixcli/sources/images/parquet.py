@@ -1,0 +1,224 @@
+"""Parquet as Hugging Face's `datasets` writes it: a column of {bytes, path} pictures and one of labels.
+
+A label is a number, whose name may stand in the schema's metadata, or a name. Row groups are decoded from their start,
+so rows are best read in their order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mixcli.errors import MixError, UsageError
+from mixcli.files.npz_arrays import DEFLATE_LIMIT
+from mixcli.files.regular import require_file
+from mixcli.sources.images.decode import Fit, decode, size_of
+from mixcli.sources.images.encoded import each, of_bytes
+from mixcli.sources.images.labels import Collector, Labelled, names_beside
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
+
+LABEL = ("label", "labels", "fine_label")
+BATCH = 64  # rows that are decoded at a time
+
+
+class Cursor:
+    """How far a row group has been decoded, so that rows which come in their order are decoded once."""
+
+    def __init__(self, table: ParquetFile, group: int, column: str):
+        self.table, self.group = table, group
+        self.batches = table.iter_batches(BATCH, row_groups=[group], columns=[column])
+        self.start, self.batch = 0, None  # row of the group that the batch begins with
+
+    def leads_to(self, table: ParquetFile, group: int, row: int) -> bool:
+        return self.table is table and self.group == group and self.start <= row
+
+    def upto(self, row: int) -> tuple[int, Any]:
+        """The batch that holds a row, and the row that it begins with. ValueError where the group ends before."""
+        while self.batch is None or row >= self.start + len(self.batch):
+            self.start += 0 if self.batch is None else len(self.batch)
+            self.batch = next(self.batches, None)
+            if self.batch is None:
+                raise ValueError(f"it ends at row {self.start:,}")
+        return self.start, self.batch
+
+
+class Parquet(Labelled):
+    """The rows of some files, one after the other."""
+
+    random_access, preload, size = False, True, None
+
+    def __init__(self, path: Path, files: list[Path], notes: tuple[str, ...] = ()):
+        self.tables = [_table(file) for file in files]
+        self.columns = [_picture_column(table, file) for table, file in zip(self.tables, files, strict=True)]
+        names, listing = names_beside(files[0].parent)
+        labels = Collector()
+        for table, file in zip(self.tables, files, strict=True):
+            known = _add_labels(table, file, labels)
+            if known and names and known != names:
+                raise MixError(f"{file}: its classes are not those of {files[0]} or of the list beside it")
+            names = names or known
+        super().__init__(path, labels.labels(path, names), notes)
+        self.files = [*files, *listing]
+        groups = [(f, g, table.metadata.row_group(g).num_rows) for f, table in enumerate(self.tables)
+                  for g in range(table.num_row_groups)]  # fmt: skip
+        self.groups = [(f, g) for f, g, _ in groups]
+        self.starts = np.cumsum([0, *(rows for _, _, rows in groups)])
+        self.firsts = np.cumsum([0, *(table.metadata.num_rows for table in self.tables)])
+        self.cursor: Cursor | None = None
+
+    def address(self, row: int) -> tuple[str, int]:
+        file = int(np.searchsorted(self.firsts, row, side="right")) - 1
+        return str(self.files[file]), int(row - self.firsts[file])
+
+    def sizes(self, rows: np.ndarray) -> np.ndarray:
+        """See PicturePart.sizes."""
+        found = self._of_each(rows, size_of)
+        return np.array([(-1, -1) if isinstance(size, str) else size for size in found], np.int64).reshape(-1, 2)
+
+    def read(self, rows: np.ndarray, fit: Fit = Fit()) -> list[np.ndarray | str]:
+        """See PicturePart.read."""
+        return self._of_each(rows, lambda data: decode(data, fit))
+
+    def _of_each(self, rows: np.ndarray, function: Callable[[bytes], Any]) -> list:
+        """The function of the bytes of every row, or the reason why there are none."""
+        distinct, place = np.unique(rows, return_inverse=True)
+        found: list[Any] = []
+        for batch in self._bytes(distinct):
+            found += each(lambda data: of_bytes(function, lambda: _present(data)), batch)
+        return [found[at] for at in place.tolist()]
+
+    def _bytes(self, rows: np.ndarray) -> Iterator[list[bytes | str | None]]:
+        """Sorted rows, some at a time: the bytes of each picture, else the path that stands in their place."""
+        for (file, group), start, stop in zip(self.groups, self.starts, self.starts[1:], strict=False):
+            wanted = rows[(rows >= start) & (rows < stop)] - start
+            if len(wanted):
+                yield from self._of_group(file, group, wanted)
+
+    def _of_group(self, file: int, group: int, wanted: np.ndarray) -> Iterator[list[bytes | str | None]]:
+        table, column = self.tables[file], self.columns[file]
+        try:
+            if not (self.cursor and self.cursor.leads_to(table, group, int(wanted[0]))):
+                self.cursor = Cursor(table, group, column)
+            while len(wanted):
+                start, batch = self.cursor.upto(int(wanted[0]))
+                inside, wanted = np.split(wanted, [np.searchsorted(wanted, start + len(batch))])
+                yield _values(batch.column(0).take(_indices(inside - start)))
+        except _torn() as e:
+            self.cursor = None
+            what = f"row group {group} cannot be read ({_short(e)})"
+            raise MixError(f"{self.files[file]}: {what}; download it again") from e
+
+
+def holds_pictures(file: Path) -> bool:
+    """Whether a file has a column of pictures. UsageError where the library that reads it is not installed."""
+    return _picture_column(_table(file), file, required=False) is not None
+
+
+def _table(file: Path) -> ParquetFile:
+    require_file(file)
+    try:
+        import pyarrow.parquet
+    except ImportError as e:
+        how = "pip install '.[parquet]' in mixcli's folder"
+        raise UsageError(f"{file}: reading Parquet needs the package pyarrow; {how}") from e
+    try:
+        table = pyarrow.parquet.ParquetFile(file)
+    except _torn() as e:
+        raise MixError(f"{file}: is no readable Parquet file ({_short(e)}); download it again") from e
+    _check_sizes(table, file)
+    return table
+
+
+def _check_sizes(table: ParquetFile, file: Path) -> None:
+    """A row takes at least a byte, and nothing shrinks further than zeros do."""
+    held, found = file.stat().st_size, table.metadata
+    groups = [found.row_group(g) for g in range(found.num_row_groups)]
+    columns = [group.column(c) for group in groups for c in range(group.num_columns)]
+    grown = any(c.total_uncompressed_size > DEFLATE_LIMIT * max(1, min(c.total_compressed_size, held)) for c in columns)
+    if grown or found.num_rows > held or sum(group.num_rows for group in groups) != found.num_rows:
+        raise MixError(f"{file}: declares more than its {held:,} bytes can hold; download it again")
+
+
+def _picture_column(table: ParquetFile, file: Path, required: bool = True) -> str | None:
+    """A struct with `bytes` in it, else bytes under a name that says what they are."""
+    import pyarrow.types as types
+
+    def fits(field: Any) -> bool:
+        if types.is_struct(field.type):
+            return any(inner.name == "bytes" and _is_binary(inner.type) for inner in field.type)
+        return _is_binary(field.type) and field.name in ("image", "img", "picture")
+
+    found = next((field.name for field in table.schema_arrow if fits(field)), None)
+    if found is None and required:
+        raise MixError(f"{file}: has no column of pictures; leave it out")
+    return found
+
+
+def _is_binary(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    return types.is_binary(kind) or types.is_large_binary(kind)
+
+
+def _add_labels(table: ParquetFile, file: Path, labels: Collector) -> tuple[str, ...] | None:
+    """Returns the class names that the schema knows."""
+    name = next((name for name in LABEL if name in table.schema_arrow.names), None)
+    if name is None:
+        has = ", ".join(map(repr, table.schema_arrow.names[:6]))
+        raise MixError(f"{file}: has no column 'label' (it has {has}); add one")
+    try:
+        found = table.read(columns=[name]).column(0).to_pylist()
+    except _torn() as e:
+        raise MixError(f"{file}: column {name!r} cannot be read ({_short(e)}); download it again") from e
+    for row, label in enumerate(found):
+        labels.add(label, f"{file}[{row}]")
+    return _known_names(table, name)
+
+
+def _known_names(table: ParquetFile, label: str) -> tuple[str, ...] | None:
+    """Names of the classes, which `datasets` keeps as JSON in the schema's metadata."""
+    try:
+        found = json.loads((table.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+        names = found["info"]["features"][label]["names"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
+
+
+def _values(column: Any) -> list[bytes | str | None]:
+    import pyarrow.types as types
+
+    if not types.is_struct(column.type):
+        return column.to_pylist()
+    entries = column.to_pylist()
+    return [entry and (entry["bytes"] if entry["bytes"] is not None else entry.get("path")) for entry in entries]
+
+
+def _present(data: bytes | str | None) -> bytes:
+    if isinstance(data, bytes):
+        return data
+    where = f"only its path, {data[:80]!r}, is in the file; embed the pictures" if data else "no picture in this row"
+    raise ValueError(where)
+
+
+def _indices(rows: np.ndarray) -> Any:
+    import pyarrow
+
+    return pyarrow.array(rows)
+
+
+def _torn() -> tuple[type[Exception], ...]:
+    """What pyarrow raises on damage."""
+    import pyarrow
+
+    return pyarrow.ArrowException, OSError, ValueError
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:100]
