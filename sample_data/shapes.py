@@ -67,6 +67,7 @@ def rod(start: tuple, end: tuple, radius: float) -> np.ndarray:
 
 def wing(span: float, root: float, tip: float, sweep: float, rise: float) -> np.ndarray:
     """A thin tapered half-wing over x = 0..span; chords run along z, the tip lies `sweep` further back."""
+
     def outline(x: float, y: float, z: float, chord: float) -> np.ndarray:
         thick = 0.05 * chord
         return np.array([(x, y - thick, z), (x, y + thick, z), (x, y, z - chord)])
@@ -133,8 +134,16 @@ def bottle(r: Generator) -> list[np.ndarray]:
     radius, shoulder, neck = r.uniform(0.2, 0.42), r.uniform(0.75, 1.25), r.uniform(0.07, 0.13)
     slope, top = r.uniform(0.1, 0.4), shoulder + r.uniform(0.5, 0.8)
     waist = radius * r.choice([1.0, r.uniform(0.75, 0.95)])
-    body = lathe((0, 0), (radius, 0), (waist, shoulder * 0.5), (radius, shoulder),
-                 (radius * 0.75, shoulder + slope * 0.5), (neck, shoulder + slope), (neck, top), (0, top))
+    body = lathe(
+        (0, 0),
+        (radius, 0),
+        (waist, shoulder * 0.5),
+        (radius, shoulder),
+        (radius * 0.75, shoulder + slope * 0.5),
+        (neck, shoulder + slope),
+        (neck, top),
+        (0, top),
+    )
     flat = (1, 1, r.choice([1.0, r.uniform(0.55, 0.9)]))
     cap = cylinder(neck * r.uniform(1.2, 1.7), r.uniform(0.08, 0.18)) + (0, top - 0.05, 0)
     return [body * flat, cap]
@@ -146,8 +155,17 @@ def car(r: Generator) -> list[np.ndarray]:
     front, rear, boot = r.uniform(0.35, 0.7), r.uniform(-0.98, -0.3), bonnet * r.uniform(0.95, 1.1)
     roof_front, roof_rear = front - r.uniform(0.2, 0.4), max(rear + r.uniform(0.02, 0.3), -0.95)
     hub = np.array([0.0, 0.25])
-    outline = [(-1, 0.1), (1, 0.1), (1, bonnet * 0.8), (0.95, bonnet), (front, bonnet), (roof_front, height),
-               (roof_rear, height), (rear, boot), (-1, boot)]
+    outline = [
+        (-1, 0.1),
+        (1, 0.1),
+        (1, bonnet * 0.8),
+        (0.95, bonnet),
+        (front, bonnet),
+        (roof_front, height),
+        (roof_rear, height),
+        (rear, boot),
+        (-1, boot),
+    ]
     body = extrude(outline - hub, width)
     body = body + (*hub, 0)
     lean = r.uniform(0.7, 0.9)  # of the windows, inwards
@@ -205,8 +223,18 @@ def cup(r: Generator) -> list[np.ndarray]:
     top, height, wall = r.uniform(0.38, 0.6), r.uniform(0.6, 1.15), 0.04
     foot = top * r.uniform(0.55, 1.0)
     belly = max(top, foot) * r.uniform(0.9, 1.1)
-    parts = [lathe((0, 0), (foot, 0), (belly, height * 0.45), (top, height), (top - wall, height),
-                   (belly - wall, height * 0.45), (foot - wall, wall), (0, wall))]
+    parts = [
+        lathe(
+            (0, 0),
+            (foot, 0),
+            (belly, height * 0.45),
+            (top, height),
+            (top - wall, height),
+            (belly - wall, height * 0.45),
+            (foot - wall, wall),
+            (0, wall),
+        )
+    ]
     angle = np.linspace(-0.55, 0.55, 13) * np.pi
     reach, tall = r.uniform(0.2, 0.38), height * r.uniform(0.25, 0.36)
     ear = np.stack([reach * np.cos(angle), tall * np.sin(angle), 0 * angle], 1)

@@ -79,8 +79,11 @@ def train(model: nn.Module, clouds: Tensor, labels: Tensor, args: argparse.Names
             schedule.step()
             total, right = total + loss.item(), right + (logits.argmax(1) == labels[chosen]).sum().item()
         seen = steps * args.batch
-        print(f"epoch {epoch + 1}/{args.epochs}: loss {total / steps:.3f}, accuracy {right / seen:.1%}, "
-              f"{time.time() - began:.1f} s", flush=True)
+        print(
+            f"epoch {epoch + 1}/{args.epochs}: loss {total / steps:.3f}, accuracy {right / seen:.1%}, "
+            f"{time.time() - began:.1f} s",
+            flush=True,
+        )
 
 
 def save(model: nn.Module, path: Path) -> None:

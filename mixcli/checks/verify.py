@@ -214,9 +214,7 @@ def _shares(rows: dict[str, np.ndarray], dataset: Dataset, *_: Any) -> Iterator[
     yield "an unused parent has a share of the label", (unused & (rows["weight"] != 0)).any(1)
 
 
-def _labels(
-    rows: dict[str, np.ndarray], dataset: Dataset, origin: Source | None, *_: Any
-) -> Iterator[Finding]:
+def _labels(rows: dict[str, np.ndarray], dataset: Dataset, origin: Source | None, *_: Any) -> Iterator[Finding]:
     classes = dataset.recipe["classes"]
     label = np.where(rows["parent"] < 0, -1, rows["parent_label"])
     outside = ((label < 0) & (rows["parent"] >= 0)) | (label >= classes)

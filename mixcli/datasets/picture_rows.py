@@ -62,9 +62,7 @@ class PictureRows:
             if wanted in (None, f.name)
         }
 
-    def contents(
-        self, f: Field, root: Path, names: list[str], rows: np.ndarray
-    ) -> Callable[[int], tuple[str, bytes]]:
+    def contents(self, f: Field, root: Path, names: list[str], rows: np.ndarray) -> Callable[[int], tuple[str, bytes]]:
         """Of rows by the names of their first files: the path and the bytes of the i-th one's picture of a field."""
         number = self.in_files.index(f)
 

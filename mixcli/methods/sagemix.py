@@ -97,9 +97,7 @@ class SageMix:
             s_b = far.where(far.sum(1, keepdim=True) > 0, s_b)
         return query_a, categorical(u_b, s_b)
 
-    def mix_at(
-        self, a: Tensor, b: Tensor, phi: Tensor, logit: Tensor, query_a: Tensor, query_b: Tensor
-    ) -> Mixed:
+    def mix_at(self, a: Tensor, b: Tensor, phi: Tensor, logit: Tensor, query_a: Tensor, query_b: Tensor) -> Mixed:
         """Eq. 6 to 9 for given π (as its logit, (B,) f64) and query points (B,) i64 into each parent."""
         import torch
 

@@ -272,9 +272,7 @@ def _refuse_names(path: str, found: Scan) -> None:
         )
     if refused:
         names = ", ".join(refused[:3]) + (f" and {len(refused) - 3} more" if len(refused) > 3 else "")
-        raise CheckpointError(
-            f"{path}: asks for {names}, which is not loaded because it may run code; {RESAVE}"
-        )
+        raise CheckpointError(f"{path}: asks for {names}, which is not loaded because it may run code; {RESAVE}")
     if found.protocol > 2:
         raise CheckpointError(
             f"{path}: is pickled with protocol {found.protocol}; save it again without pickle_protocol="

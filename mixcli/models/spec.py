@@ -52,9 +52,7 @@ def resolved(wanted: Spec, defaults: Mapping[str, Any]) -> dict[str, Any]:
     for key in wanted.options:
         if key not in defaults:
             legal = ", ".join(f"{name}={value}" for name, value in defaults.items()) or "none"
-            raise UsageError(
-                f"--model {wanted.name} has no option {key!r}; its options and defaults: {legal}"
-            )
+            raise UsageError(f"--model {wanted.name} has no option {key!r}; its options and defaults: {legal}")
     return dict(defaults) | {key: _value(key, text, defaults[key]) for key, text in wanted.options.items()}
 
 

@@ -173,9 +173,7 @@ def test_all_saliency_on_the_first_query():
 def test_the_batch_does_not_matter():
     a, b, phi, u = pairs()
     whole = SageMix().mix(a, b, phi, u)
-    part = SageMix().mix(
-        Samples(a.data[3:5], a.saliency[3:5]), Samples(b.data[3:5], b.saliency[3:5]), phi[3:5], u[3:5]
-    )
+    part = SageMix().mix(Samples(a.data[3:5], a.saliency[3:5]), Samples(b.data[3:5], b.saliency[3:5]), phi[3:5], u[3:5])
     assert torch.equal(part.query, whole.query[3:5])
     assert torch.allclose(part.data, whole.data[3:5], atol=1e-7)
 

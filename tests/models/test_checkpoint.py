@@ -84,9 +84,7 @@ def test_wrapped_twice_and_under_a_name_of_its_own(save):
 def test_weights_come_before_their_moving_average(save):
     ema = {"n_averaged": torch.tensor(1), **{f"module.{key}": value + 1 for key, value in STATE.items()}}
     assert_same(checkpoint.read(save({"model_ema": ema, "model": STATE}))[0], STATE)
-    assert_same(
-        checkpoint.read(save({"model_ema": ema}))[0], {key: value + 1 for key, value in STATE.items()}
-    )
+    assert_same(checkpoint.read(save({"model_ema": ema}))[0], {key: value + 1 for key, value in STATE.items()})
 
 
 def test_safetensors(tmp_path):
@@ -208,9 +206,7 @@ def test_a_class_known_by_its_name_alone_is_not_made(save, tmp_path):
     assert not (tmp_path / "marker").exists()
 
 
-@pytest.mark.parametrize(
-    "wrap", [lambda net: net, lambda net: {"model": net, "epoch": 1}, torch.nn.DataParallel]
-)
+@pytest.mark.parametrize("wrap", [lambda net: net, lambda net: {"model": net, "epoch": 1}, torch.nn.DataParallel])
 def test_a_whole_module_has_its_own_sentence(save, wrap):
     assert "is a whole pickled module of class torch.nn." in refused(save(wrap(torch.nn.Linear(2, 2))))
 

@@ -85,9 +85,7 @@ def test_published_checkpoints(shared, monkeypatch, capfd, file, name, classes):
 
 
 def test_a_small_dgcnn(saved, state):
-    found = models.load(
-        saved(lambda state: {"model_state_dict": {f"module.{k}": v for k, v in state.items()}})
-    )
+    found = models.load(saved(lambda state: {"model_state_dict": {f"module.{k}": v for k, v in state.items()}}))
     assert (found.name, found.options, found.classes, found.channels) == ("dgcnn", {"k": 20}, 6, 3)
     assert found.note == "found under 'model_state_dict'; prefix 'module.' stripped"
     assert is_frozen(found) and found.net(CLOUDS).shape == (5, 6)
@@ -106,9 +104,7 @@ def test_safetensors_and_old_checkpoints_without_counters(state, tmp_path):
 
 
 def test_half_precision(saved):
-    found = models.load(
-        saved(lambda state: {k: v.half() if v.is_floating_point() else v for k, v in state.items()})
-    )
+    found = models.load(saved(lambda state: {k: v.half() if v.is_floating_point() else v for k, v in state.items()}))
     assert found.net(CLOUDS).dtype == torch.float32
 
 

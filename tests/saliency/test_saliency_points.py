@@ -91,9 +91,7 @@ def test_saturated_predictions_keep_their_map(margin, label):
 @pytest.mark.parametrize("scale", [1e-25, 1e25])
 def test_norms_neither_underflow_nor_overflow(scale):
     weights = (torch.tensor(WEIGHTS) * scale).tolist()
-    torch.testing.assert_close(
-        gradient(Linear(weights).eval(), torch.zeros(1, 2, 3)).map, torch.tensor([[0.25, 0.75]])
-    )
+    torch.testing.assert_close(gradient(Linear(weights).eval(), torch.zeros(1, 2, 3)).map, torch.tensor([[0.25, 0.75]]))
 
 
 def test_zero_gradient_is_uniform_and_said():
