@@ -19,6 +19,8 @@ demo: .venv/demo/done
 
 test: .venv/test/done
 	.venv/test/bin/ruff check .
+	.venv/test/bin/ruff format --check .
+	.venv/test/bin/mypy
 	.venv/test/bin/python -m pytest -n 2 --dist worksteal
 
 .venv/demo/done: pyproject.toml constraints.txt

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 
 class MixError(Exception):
-    """One sentence for the user: what is wrong, where, and what to do about it."""
+    """One sentence for the user: where something is wrong, what it is, and what to do about it.
+
+    Whoever words an error anew takes these fields; nobody searches its text.
+
+    >>> str(MixError("no manifest in it", at="mixed.h5", advice="mixcli did not write it"))
+    'mixed.h5: no manifest in it; mixcli did not write it'
+    """
 
     code = 1
+
+    def __init__(self, reason: str, *, at: object = "", advice: str = ""):
+        """at: the file, the option or the place in a file that the reason is about."""
+        self.address, self.reason, self.advice = str(at), reason, advice
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        where = f"{self.address}: " if self.address else ""
+        return f"{where}{self.reason}" + (f"; {self.advice}" if self.advice else "")
 
 
 class UsageError(MixError):
@@ -30,9 +45,9 @@ class BadSample(MixError):
     'chair/chair_1.off: no points in it'
     """
 
-    def __init__(self, path: str, index: int | None, reason: str, hint: str = ""):
-        self.path, self.index, self.reason = str(path), index, reason
-        super().__init__(f"{address(path, index)}: {reason}" + (f"; {hint}" if hint else ""))
+    def __init__(self, path: str, index: int | None, reason: str, advice: str = ""):
+        self.path, self.index = str(path), index
+        super().__init__(reason, at=address(path, index), advice=advice)
 
 
 def address(path: str, index: int | None) -> str:

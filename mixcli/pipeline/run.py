@@ -68,7 +68,7 @@ def run(job: Job, report: Report, stream: RawIOBase | None = None) -> Result:
 
     stream: where the dataset goes if the job's `out` is "-"; unbuffered.
     """
-    began, clock = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
+    began, clock = datetime.datetime.now(datetime.UTC), time.monotonic()
     check_out(job.out, job.folder)
     setup = Setup(job, report)
     job = setup.job

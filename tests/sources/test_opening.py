@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 from test_decode import saved
-from test_image_folders import picture
 from test_idx import idx
+from test_image_folders import picture
 
 from mixcli.errors import MixError, UsageError
 from mixcli.sources.fingerprint import describe
