@@ -109,7 +109,7 @@ class Selection:
             return None
         if self._last[0] != parent:
             a, b = clouds
-            if getattr(self.method, "align", False):
+            if self.method.poses:
                 b = self.method.posed(b, self.method.pose(a), self.method.pose(b))
             self._last = parent, assignment.assign(a, b)
         return self._last[1]

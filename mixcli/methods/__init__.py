@@ -2,7 +2,7 @@
 
     @method(data="points", saliency="gradient", assignment=True, draws=3, ...)
     @dataclass(frozen=True)
-    class SageMix: ...
+    class SageMix(Method): ...
 
 The command line, its help and the manifest are made from the dataclass. Packages add methods through the entry
 point group `mixcli.methods`, whose entries load such a class.
@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from functools import cache, wraps
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
 from mixcli.errors import MixError, UsageError
+from mixcli.methods.contract import Method as Method
+from mixcli.methods.contract import Traits as Traits
 
 BUILT_IN = (
     "sagemix", "pointmixup", "rsmix", "pointcutmix", "mixup", "sage", "guidedmixup", "saliencygrafting", "saliencymix",
@@ -30,29 +32,6 @@ BUILT_IN = (
 FROM_A_MODEL = ("gradient", "activation", "cam", "hidden")  # kinds of saliency that need a trained network
 OF_A_LAYER = ("activation", "hidden")  # those that look at one layer of it
 MOST = 1e9  # of any option that is a number: squares of it stay far from infinity
-
-
-@dataclass(frozen=True)
-class Traits:
-    """What a method needs, and which identities it keeps."""
-
-    name: str
-    data: str  # "points" or "images"
-    saliency: str | None  # a kind of map of `picture_saliency`, "gradient" of clouds, "hidden" states, or none at all
-    assignment: bool  # whether b comes with the optimal bijection phi
-    draws: int  # uniforms that one mix needs
-    draw_names: tuple[str, ...]  # columns of `draw`
-    query: bool  # whether a mix has query points
-    keeps: tuple[str, ...]  # identities: "self-pair" gives itself, "lam-one" gives parent a
-    example: str
-    parents: int = 2  # P, source samples of one row
-    pairing: str = "random"  # unless the user chooses another
-    group: int = 0  # samples that are mixed with each other, as many mixes as samples; 0: pairs
-    mask: bool = True  # whether a mix of images has one
-    writes: str = ""  # what a row's data is, where it is not of the kind of the source: "hidden"
-    moves: bool = False  # whether pixels come from elsewhere in their parent, and no `shift` or `follow` says where
-    sums: bool = True  # whether a row's label shares sum to 1
-    raw: bool = False  # whether the published label shares need not sum to 1, and are kept as `weight_raw`
 
 
 def option(default: Any, help: str, *, above: float | None = None, choices: tuple[str, ...] = ()) -> Any:
@@ -67,6 +46,8 @@ def method(**traits: Any) -> Callable[[type], type]:
     """
 
     def declare(cls: type) -> type:
+        if not issubclass(cls, Method):  # of another package
+            cls = type(cls.__name__, (cls, Method), {"__doc__": cls.__doc__, "__module__": cls.__module__})
         cls.traits = Traits(**{"name": cls.__name__.lower(), **traits})
         init = cls.__init__
 
@@ -74,8 +55,8 @@ def method(**traits: Any) -> Callable[[type], type]:
         def checked_init(self: Any, *args: Any, **kwargs: Any) -> None:
             init(self, *args, **kwargs)
             _check_options(self)
-            if hasattr(self, "needs"):
-                object.__setattr__(self, "traits", replace(cls.traits, **self.needs()))
+            if needs := self.needs():
+                object.__setattr__(self, "traits", replace(cls.traits, **needs))
 
         cls.__init__ = checked_init
         return cls

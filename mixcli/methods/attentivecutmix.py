@@ -16,7 +16,7 @@ import numpy as np
 
 from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,7 @@ MOST = 64  # cells a side
     example="mixcli attentivecutmix --in cifar10/train --ckpt resnet18.pt --out mixed/ --partners 4",
 )
 @dataclass(frozen=True)
-class AttentiveCutMix:
+class AttentiveCutMix(Method):
     """The most attentive cells of one image on another, at their places (Walawalkar et al., ICASSP 2020)."""
 
     patches: int = option(6, "Cells of A that are pasted on B; the paper tries 1 to 15.", above=0)

@@ -16,7 +16,7 @@ import numpy as np
 from mixcli.algorithms.augment.policy import AUGMIX, AUGMIX_ALL, augmix_values
 from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 from mixcli.rng import logit_beta
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Chains:
     example="mixcli augmix --in cifar10/train --out views/ -k 2",
 )
 @dataclass(frozen=True)
-class AugMix:
+class AugMix(Method):
     """Views of each image, blends of it and of augmented copies; its label stays (Hendrycks et al., ICLR 2020).
 
     -k is the number of views; those of one image stand in neighbouring rows. The published training takes three of

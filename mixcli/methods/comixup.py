@@ -17,7 +17,7 @@ import numpy as np
 from mixcli.algorithms.comix.solve import Problem, counted, solve
 from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,7 @@ MOST_ROUNDS = 100  # published are 4
     group=20,
 )
 @dataclass(frozen=True)
-class CoMixup:
+class CoMixup(Method):
     """Salient blocks of several images, chosen for a whole group so that its mixes differ (Kim et al., ICLR 2021)."""
 
     group: int = option(20, "Images that are mixed with each other, as many mixes as images.", above=2)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixcli.data.images import Images, MixedImages
 from mixcli.data.points import Mixed, Samples
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     parents=1,
 )
 @dataclass(frozen=True)
-class Convert:
+class Convert(Method):
     """Write a source to another container, without mixing."""
 
     on: str = option("points", "What the source holds.", choices=("points", "images"))

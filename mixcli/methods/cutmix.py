@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixcli.data.images import Images, MixedImages
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 from mixcli.rng import logit_beta
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ BOX = ("top", "left", "bottom", "right")  # pixels; bottom and right are the fir
     example="mixcli cutmix --in cifar10/train --out mixed/ -k 4",
 )
 @dataclass(frozen=True)
-class CutMix:
+class CutMix(Method):
     """A random box of one image on another (Yun et al., ICCV 2019)."""
 
     alpha: float = option(1.0, "Beta(alpha, alpha) of lambda, parent a's share before the box is clipped.", above=0)

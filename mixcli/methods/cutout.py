@@ -9,7 +9,7 @@ import numpy as np
 
 from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 from mixcli.methods.cutmix import BOX, around, outside
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     example="mixcli cutout --in cifar10/train --out mixed/ -k 4",
 )
 @dataclass(frozen=True)
-class Cutout:
+class Cutout(Method):
     """A square hole in each image, whose label stays (DeVries and Taylor, 2017)."""
 
     length: int = option(16, "Side of the hole, pixels; published: CIFAR-10 16, CIFAR-100 8, SVHN 20.", above=1)

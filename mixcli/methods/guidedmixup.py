@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mixcli.data.images import Images, MixedImages
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,7 @@ KERNEL, SIGMA = 7, 3.0  # of the blur, pixels: section 5.1
     pairing="greedy",
 )
 @dataclass(frozen=True)
-class GuidedMixup:
+class GuidedMixup(Method):
     """Each pixel from both images, by their saliency there (Kang and Kim, AAAI 2023)."""
 
     saliency: str = option(

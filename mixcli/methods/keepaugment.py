@@ -22,7 +22,7 @@ import numpy as np
 from mixcli.algorithms.augment.policy import OPS, STRONGEST, randaugment_values
 from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 from mixcli.methods.augmix import AugMix
 from mixcli.methods.cutmix import BOX, around, outside
 from mixcli.methods.cutout import Cutout
@@ -47,7 +47,7 @@ FINEST = 2**30  # steps of a map up to its largest value: sums of whole numbers 
     "  mixcli keepaugment --in cifar10/train --saliency spectral --augment randaugment --out mixed/",
 )
 @dataclass(frozen=True)
-class KeepAugment:
+class KeepAugment(Method):
     """Augments each image but for its salient region; its label stays (Gong et al., CVPR 2021).
 
     A reconstruction: no code of the authors is known. A hole is made where saliency is low, or all of the image is

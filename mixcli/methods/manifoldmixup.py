@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mixcli.data.images import Images, MixedImages
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 from mixcli.rng import logit_beta
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     example="mixcli manifoldmixup --in cifar10/train --ckpt resnet18.pt --layer layer2 --out hidden.h5 -k 4",
 )
 @dataclass(frozen=True)
-class ManifoldMixup:
+class ManifoldMixup(Method):
     """Hidden states of a network's --layer, interpolated (Verma et al., ICML 2019); written as .h5 or .npz."""
 
     alpha: float = option(2.0, "Beta(alpha, alpha) of lambda, parent a's share.", above=0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixcli.data.images import Images, MixedImages
 from mixcli.data.points import Mixed, Samples, matched_points
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 from mixcli.rng import logit_beta
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "  mixcli mixup --on images --in cifar10/train --out mixed/ -k 4",
 )
 @dataclass(frozen=True)
-class Mixup:
+class Mixup(Method):
     """Straight interpolation, point by point or pixel by pixel (Zhang et al., ICLR 2018)."""
 
     alpha: float = option(1.0, "Beta(alpha, alpha) of parent A's share lambda.", above=0)

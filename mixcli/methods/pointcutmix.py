@@ -9,7 +9,7 @@ import numpy as np
 
 from mixcli.data.points import Mixed, Samples, matched_points, taken
 from mixcli.errors import UsageError
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 from mixcli.rng import categorical, key, logit_beta, philox
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     example="mixcli pointcutmix --in modelnet40.h5 --out mixed.h5 --variant k -k 4",
 )
 @dataclass(frozen=True)
-class PointCutMix:
+class PointCutMix(Method):
     """Some points of one cloud replaced by those of the other that they are assigned to (Zhang et al., 2022)."""
 
     variant: str = option("k", "Replace the points nearest to a centre (k) or random ones (r).", choices=("k", "r"))

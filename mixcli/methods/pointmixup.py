@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mixcli.data.points import Mixed, Samples, taken
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 from mixcli.methods.mixup import interpolated
 from mixcli.rng import logit_beta
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     example="mixcli pointmixup --in modelnet40.h5 --out mixed.h5 -k 4",
 )
 @dataclass(frozen=True)
-class PointMixup:
+class PointMixup(Method):
     """Interpolation of two clouds along their optimal assignment (Chen et al., ECCV 2020)."""
 
     alpha: float = option(
@@ -49,6 +49,11 @@ class PointMixup:
     def mix_at(self, a: Tensor, b: Tensor, phi: Tensor, logit: Tensor) -> Mixed:
         """x_i = λ a_i + (1 - λ) b_φ(i) for a drawn λ, given as its logit (B,) f64."""
         return interpolated(a, taken(b, phi), phi, logit.abs() if self.minor else logit)
+
+    @property
+    def poses(self) -> bool:
+        """With --align."""
+        return self.align
 
     def pose(self, cloud: np.ndarray) -> float:
         """What --align needs to know of a cloud: the angle of its mirror plane. (N,3) f32 -> radians."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 from mixcli.rng import logit_beta
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ SMALL, CELL = 64, 4  # pixels: of images up to this side the release moves cells
     example="mixcli puzzlemix --in cifar10/train --ckpt resnet18.pt --out mixed/ -k 4",
 )
 @dataclass(frozen=True)
-class PuzzleMix:
+class PuzzleMix(Method):
     """Blocks of two images by saliency and smoothness, moved to where they are seen (Kim et al., ICML 2020)."""
 
     alpha: float = option(1.0, "Beta(alpha, alpha) of lambda, the share of A that the mask is to hold.", above=0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mixcli.data.points import Mixed, Samples, taken
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 from mixcli.methods.pointcutmix import from_center, lowest, point_uniforms
 from mixcli.rng import logit_beta
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     example="mixcli rsmix --in modelnet40.h5 --out mixed.h5 -k 4",
 )
 @dataclass(frozen=True)
-class RSMix:
+class RSMix(Method):
     """A rigid part of one cloud replaced by a rigid part of the other (Lee et al., CVPR 2021)."""
 
     beta: float = option(1.0, "Beta(beta, beta) of the radius, in the units of the cloud.", above=0)

@@ -14,7 +14,7 @@ import numpy as np
 
 from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 from mixcli.rng import logit_beta, uniforms
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ WIDEST = 999  # pixels of the blur: far beyond it a map is flat
     example="mixcli sage --in cifar10/train --ckpt resnet18.pt --out mixed/ --partners 4",
 )
 @dataclass(frozen=True)
-class Sage:
+class Sage(Method):
     """Image B is moved to where most saliency of both remains, then mixed pixel by pixel (Ma et al., BMVC 2022)."""
 
     offsets: float = option(1.0, "Share of all offsets that a mix tries, drawn; published: 0.01.", above=0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixcli.data.images import Images, MixedImages
 from mixcli.data.points import Mixed, Samples, matched_points
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 from mixcli.rng import categorical, logit_beta
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ FLOOR = 1e-16  # what the published code adds to both weights before it normalis
     "  mixcli sagemix --on images --in cifar10/train --ckpt resnet18.pt --out mixed/ -k 4",
 )
 @dataclass(frozen=True)
-class SageMix:
+class SageMix(Method):
     """Saliency-guided mixing of two clouds or images around one query point in each (Lee et al., NeurIPS 2022)."""
 
     sigma: float = option(0.3, "Bandwidth of the RBF kernel, in the units of the cloud; an image is 2 long.", above=0)

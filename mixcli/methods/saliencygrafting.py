@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 from mixcli.rng import logit_beta
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ FINEST = 64  # regions a side: each region is a draw
     example="mixcli saliencygrafting --in cifar10/train --ckpt resnet18.pt --out mixed/ -k 4",
 )
 @dataclass(frozen=True)
-class SaliencyGrafting:
+class SaliencyGrafting(Method):
     """Some of the salient regions of one image on another, labelled by saliency (Park et al., AAAI 2022)."""
 
     temperature: float = option(0.2, "T of Eq. 3, for maps divided by their largest value.", above=0)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixcli.data.images import Images, MixedImages
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 from mixcli.methods.cutmix import BOX, box, drawn_area, paste
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     example="mixcli saliencymix --in cifar10/train --out mixed/ -k 4",
 )
 @dataclass(frozen=True)
-class SaliencyMix:
+class SaliencyMix(Method):
     """The box around the most salient pixel of one image on another (Uddin et al., ICLR 2021)."""
 
     alpha: float = option(1.0, "Beta(alpha, alpha) of lambda, parent a's share before the box is clipped.", above=0)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixcli.data.images import Images, MixedImages
-from mixcli.methods import method, option
+from mixcli.methods import Method, method, option
 from mixcli.methods.cutmix import BOX, box, drawn_area, outside
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     raw=True,
 )
 @dataclass(frozen=True)
-class SnapMix:
+class SnapMix(Method):
     """A box of one image stretched into one of another, labelled by class activation (Huang et al., AAAI 2021)."""
 
     alpha: float = option(5.0, "Beta(alpha, alpha) of both lambdas, the shares outside of the two boxes.", above=0)

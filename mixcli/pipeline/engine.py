@@ -119,7 +119,7 @@ class Engine:
             for rows in np.split(used, range(self.batch, len(used), self.batch)):
                 work.futures.append((self.feeder.submit(self._saliency, work, rows), len(rows)))
         if self.traits.assignment:
-            if getattr(self.method, "align", False):  # before the pairs, which wait for them
+            if self.method.poses:  # before the pairs, which wait for them
                 work.poses = {i: self.pool.submit(self.method.pose, values.xyz[i]) for i in used.tolist()}
             pairs_of_round = np.arange(a.shape[1])
             for round_ in range(len(a)):

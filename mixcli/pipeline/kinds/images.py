@@ -52,8 +52,7 @@ def completed(job: Job, source: Source, model: Any) -> Job:
         raise UsageError(f"{min(other)}: is for points, and images are mixed; leave it out")
     if "mask" in job.keep and not job.method.traits.mask:
         raise UsageError(f"--keep mask: {job.method.traits.name} has no share of each pixel; leave it out")
-    if hasattr(job.method, "fits"):
-        job.method.fits(job.size)
+    job.method.fits(job.size)
     if job.layer is not None:
         from mixcli.models import hidden
 
@@ -141,8 +140,7 @@ def _mixed_saliency(engine: Engine, mix: MixedImages, a: Images, b: Images) -> T
     own, other = distribution(a.saliency).float(), distribution(b.saliency).float()
     if mix.shift is not None:
         other = shifted(other, mix.shift)[0]
-    if hasattr(engine.method, "follow"):
-        other = engine.method.follow(other, mix.draw)
+    other = engine.method.follow(other, mix.draw)
     return mix.mask * own + (1 - mix.mask) * other
 
 
