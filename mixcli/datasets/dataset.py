@@ -13,12 +13,11 @@ import numpy as np
 
 from mixcli.datasets.codecs import FILES
 from mixcli.datasets.container import open_mixed
+from mixcli.datasets.digest import WindowDigest, runs
 from mixcli.datasets.journal import check_finished
-from mixcli.datasets.schema import wrong
+from mixcli.datasets.recipe import read_fields
+from mixcli.datasets.schema import MOST_SHARDS, wrong
 from mixcli.errors import MixError
-from mixcli.pipeline.manifest import read_fields
-from mixcli.pipeline.output import WindowDigest, runs
-from mixcli.pipeline.plan import MOST_SHARDS
 
 if TYPE_CHECKING:
     from mixcli.files.picture_files import Encoding

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 COUNT, TEXT, NUMBER, FLAG = "a count", "a text", "a number", "true or false"
+MOST_SHARDS = 1 << 16
 
 
 class Maybe:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixcli.datasets.container import container_of
+from mixcli.datasets.schema import MOST_SHARDS
 from mixcli.errors import UsageError
 from mixcli.methods import FROM_A_MODEL, OF_A_LAYER
-from mixcli.pipeline.plan import MOST_SHARDS
 from mixcli.sources.named_files import Listed, Root
 from mixcli.sources.source import Reading
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixcli import __version__
-from mixcli.data.fields import Field
+from mixcli.datasets.recipe import describe_fields
 from mixcli.pipeline.job import Job
 
 if TYPE_CHECKING:
@@ -36,30 +36,6 @@ def recipe(job: Job, sources: list[dict[str, Any]], model: dict[str, Any] | None
         "device": device,
         "mixcli": __version__,
     }
-
-
-def differences(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    """What two recipes do not agree on, in words.
-
-    >>> differences({"seed": 1, "sources": [{"sha256": "a"}]}, {"seed": 0, "sources": [{"sha256": "b"}]})
-    ['seed 1 is not 0', 'the source is another (its SHA-256 differs)']
-    """
-    whole = {"sources": "the source is another (its SHA-256 differs)"}
-    whole["model"] = "the checkpoint is another (its SHA-256 or its options differ)"
-    return [
-        whole.get(name) or f"{name} {mine.get(name)!r} is not {theirs.get(name)!r}"
-        for name in mine | theirs
-        if mine.get(name) != theirs.get(name)
-    ]
-
-
-def describe_fields(fields: tuple[Field, ...]) -> list[dict[str, Any]]:
-    return [{"name": f.name, "shape": list(f.shape), "dtype": f.dtype} for f in fields]
-
-
-def read_fields(manifest: dict[str, Any]) -> tuple[Field, ...]:
-    """The fields that the manifest promises."""
-    return tuple(Field(f["name"], tuple(f["shape"]), f["dtype"]) for f in manifest["fields"])
 
 
 def versions(how: Encoding | None = None) -> dict[str, str]:

@@ -13,11 +13,11 @@ import numpy as np
 from mixcli.datasets.codecs import FILES, READY, is_lossy
 from mixcli.datasets.container import container_of, open_sink, replaceable
 from mixcli.datasets.dataset import Dataset
+from mixcli.datasets.digest import WindowDigest
 from mixcli.datasets.journal import Journal, journal_of
+from mixcli.datasets.recipe import differences
 from mixcli.errors import MixError, UsageError
 from mixcli.pipeline.job import check_out
-from mixcli.pipeline.manifest import differences
-from mixcli.pipeline.output import WindowDigest
 from mixcli.pipeline.report import Report
 
 if TYPE_CHECKING:

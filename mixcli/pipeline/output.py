@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import closing
 from functools import partial
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixcli.data.fields import Digest, Field
-from mixcli.datasets.codecs import FILES
+from mixcli.data.fields import Field
 from mixcli.datasets.container import open_mixed, open_sink, replaceable
+from mixcli.datasets.digest import Digest, WindowDigest, runs
 from mixcli.datasets.journal import Journal, journal_of
+from mixcli.datasets.recipe import differences
 from mixcli.errors import MixError, UsageError
-from mixcli.pipeline.manifest import differences
 from mixcli.pipeline.plan import Plan, Window
 from mixcli.pipeline.report import Report
 
@@ -151,32 +150,6 @@ class Output:
             self.journal.close()
 
 
-class WindowDigest(Digest):
-    """A window's digest and, where its pictures are lossy files, another with their bytes in place of their pixels.
-
-    The decoder has a part in the first, and another version of it may see other pixels in files that nobody touched.
-    """
-
-    def __init__(self, fields: tuple[Field, ...]):
-        super().__init__(fields)
-        self.files: Any = None
-
-    def update(self, arrays: dict[str, np.ndarray]) -> None:
-        """The next rows of every field, and the bytes of their files where there are such."""
-        super().update(arrays)
-        if FILES in arrays:
-            self.files = self.files or hashlib.sha256()
-            self.files.update(arrays[FILES])
-
-    def entries(self) -> dict[str, str]:
-        """What the manifest says of the window."""
-        found = {"sha256": self.hexdigest()}
-        if self.files:
-            parts = {**self.parts, "data": self.files}
-            found["files_sha256"] = hashlib.sha256(b"".join(part.digest() for part in parts.values())).hexdigest()
-        return found
-
-
 def window_digest(fields: tuple[Field, ...], plan: Plan, window: Window, read: Any) -> str:
     """SHA-256 of a window: its mixes, then its originals. read(first, count) -> rows of every field."""
     digest = Digest(fields)
@@ -187,12 +160,3 @@ def window_digest(fields: tuple[Field, ...], plan: Plan, window: Window, read: A
         for run in runs(np.sort(plan.original_rows(window))):
             digest.update(read(int(run[0]), len(run)))
     return digest.hexdigest()
-
-
-def runs(rows: np.ndarray) -> list[np.ndarray]:
-    """Sorted rows, split where they are not consecutive.
-
-    >>> [run.tolist() for run in runs(np.array([3, 4, 7]))]
-    [[3, 4], [7]]
-    """
-    return np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)

@@ -15,7 +15,6 @@ import numpy as np
 from mixcli.errors import UsageError
 from mixcli.rng import permutation, uniforms
 
-MOST_SHARDS = 1 << 16
 # And "none", for rows of one parent, in source order; "group", for methods that mix groups; "greedy", by the maps.
 PAIRINGS = ("random", "different-class", "same-class")
 

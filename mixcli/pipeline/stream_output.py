@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixcli.data.fields import Field
+from mixcli.datasets.digest import WindowDigest
 from mixcli.datasets.stream_sink import StreamSink
 from mixcli.errors import UsageError
-from mixcli.pipeline.output import WindowDigest
 from mixcli.pipeline.plan import Plan, Window
 
 if TYPE_CHECKING:
