@@ -26,9 +26,10 @@ from PIL import Image
 import mixcli
 from mixcli.datasets.container import open_sink
 from mixcli.methods import FROM_A_MODEL, get
+from mixcli.pipeline.engine import Draws
 from mixcli.pipeline.job import Job
 from mixcli.pipeline.report import Report
-from mixcli.pipeline.rows import mixed_rows, parents_of
+from mixcli.pipeline.rows import parents_of
 from mixcli.pipeline.run import open_engine
 from mixcli.pipeline.setup import Setup
 
@@ -95,22 +96,21 @@ def measure(name: str, source: Path, ckpt: Path, size: int, out: Path) -> Stages
     with closing(open_engine(setup)) as engine:
         for _ in range(2):
             times = [time.perf_counter()]
-            values = setup.reader.read(window.samples)
+            values = setup.reader.read(window.samples).values
             times.append(time.perf_counter())
             work = engine.start(values, setup.source.labels[window.samples], *setup.parents(window))
             engine.wait(work, lambda done: None)
             if work.b is None:
-                work.b = setup.greedy(window, work.saliency)
+                work.b = setup.greedy(window, work.taken.maps)
             times.append(time.perf_counter())
-            made = list(engine.mixes(work, 0, 1, 0, lambda _, pairs, mixes: (pairs, mixes), True))
+            made = list(engine.mixes(work, Draws(seed=0, window=0, k=1), lambda _, pairs, mixes: (pairs, mixes), True))
             times.append(time.perf_counter())
             sink.create()
             for pairs, mixes in made:
-                sides = np.stack([window.samples[side[0, pairs]] for side in (work.a, work.b)], 1)
+                sides = np.stack([window.samples[side] for side in work.sides(0, pairs)], 1)
                 sides = sides[:, : min(method.traits.parents, 2)]
                 parents = np.stack([parents_of(mix, sides) for mix in mixes], 1)
-                rows = mixed_rows(mixes, parents, setup.source, setup.classes, setup.fields)
-                sink.write(0, pairs.start, rows)
+                sink.write(0, pairs.start, setup.rows.mixed(mixes, parents))
             sink.finish(0)
             times.append(time.perf_counter())
     sink.discard()

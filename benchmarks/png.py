@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mixcli.data.fields import image_fields
+from mixcli.data.fields import Mixing, image_fields
 from mixcli.datasets.container import open_mixed, open_sink
 from mixcli.files.threads import processors
 
@@ -38,7 +38,7 @@ def photographs(folder: Path, side: int, count: int) -> np.ndarray:
 
 def rows_of(images: np.ndarray) -> tuple[tuple, dict[str, np.ndarray]]:
     """Fields and rows of a dataset of them."""
-    fields = image_fields(images.shape[1:3], 10, 2, 1, False, ())
+    fields = image_fields(images.shape[1:3], Mixing(10, draws=1))
     return fields, {f.name: np.zeros((len(images), *f.shape), f.dtype) for f in fields} | {"data": images}
 
 

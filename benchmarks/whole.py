@@ -26,20 +26,22 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 import mixcli
-from mixcli.data.prepared_clouds import Clouds
+from mixcli.methods import Method
 from mixcli.methods.sagemix import SageMix
 from mixcli.models import load
 from mixcli.models.dgcnn import DGCNN
 from mixcli.models.pointnet import PointNet
 from mixcli.models.pointnet2 import build_ssg
 from mixcli.pipeline.engine import Engine
+from mixcli.pipeline.kinds.points_tensors import PointTensors
+from mixcli.pipeline.kinds.tensors import Feed
 
 CLOUDS = Path(__file__).resolve().parent.parent / "sample_data" / "clouds" / "ply_data_train0.h5"
 MODELNET40 = 9840  # clouds
 PLAIN_BATCH = 32
 
 
-class NoAssignment:
+class NoAssignment(Method):
     """SageMix without its assignment: what is left of a run before mixing is its saliency pass."""
 
     traits = dataclasses.replace(SageMix.traits, assignment=False)
@@ -66,11 +68,11 @@ def source(folder: Path, n: int) -> Path:
 
 def saliency_alone(clouds: np.ndarray, labels: np.ndarray, ckpt: Path, workers: int) -> float:
     """Seconds of the saliency pass of a run, nothing beside it."""
-    model = load(str(ckpt))
-    with closing(Engine(NoAssignment, model, "cpu", workers)) as engine:
+    feed = Feed(NoAssignment(), torch.device("cpu"), load(str(ckpt)))
+    with closing(Engine(PointTensors(feed), workers=workers)) as engine:
         at = np.arange(len(clouds))[None]
         began = time.perf_counter()
-        engine.wait(engine.start(Clouds(clouds), labels, at, at), lambda _: None)
+        engine.wait(engine.start(clouds, labels, at, at), lambda _: None)
         return time.perf_counter() - began
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mixcli.data.points import Mixed
+from mixcli.data.mix import Mix
 from mixcli.datasets.dataset import Dataset, spread
 from mixcli.errors import MixError
 from mixcli.files.picture_files import Encoding, alike, recorded
@@ -20,7 +20,7 @@ from mixcli.pipeline.engine import Engine, chunks
 from mixcli.pipeline.job import Job
 from mixcli.pipeline.plan import Window
 from mixcli.pipeline.report import Report
-from mixcli.pipeline.rows import mixed_rows, parents_of
+from mixcli.pipeline.rows import Rows, parents_of
 from mixcli.pipeline.run import open_engine
 from mixcli.pipeline.setup import Setup
 from mixcli.rng import uniforms
@@ -37,12 +37,14 @@ def replay(
     job = job_of(dataset, origin.paths, ckpt, trust)
     setup = Setup(job, Report())
     if setup.model and setup.model.sha256 != dataset.recipe["model"]["sha256"]:
-        raise MixError(f"{job.ckpt}: not the checkpoint that the manifest names (SHA-256 differs); see --ckpt")
+        what = "not the checkpoint that the manifest names (SHA-256 differs)"
+        raise MixError(what, at=job.ckpt, advice="see --ckpt")
     setup.reader.load("skip")
     chosen, how = spread(dataset.mixes, count), recorded(dataset.recipe)
+    rows = Rows(setup.source, setup.classes, dataset.fields)
     with closing(open_engine(setup, _batch(dataset))) as engine:
         for made in remade(setup, engine, chosen):
-            again = mixed_rows([made.mix], made.parent[:, None], setup.source, setup.classes, dataset.fields)
+            again = rows.mixed([made.mix], made.parent[:, None])
             yield from ((what, made.row) for what in _compare(dataset.read(made.row, 1), again, how))
 
 
@@ -51,7 +53,7 @@ class Made:
     """A row made again."""
 
     row: int
-    mix: Mixed  # of one pair
+    mix: Mix  # of one pair
     parent: np.ndarray  # (1,P) i64 source indices
     saliency: np.ndarray | None  # f32 each used parent's map, in its own order
 
@@ -95,35 +97,45 @@ def _batch(dataset: Dataset) -> int:
     return min((w["batch"] for w in dataset.manifest["windows"]), default=1)
 
 
+class Place(NamedTuple):
+    """Where a row comes from."""
+
+    row: int
+    pair: int  # its place in the round
+    copy: int  # which of the pair's k mixes
+
+
 def _window(setup: Setup, engine: Engine, window: Window, rows: np.ndarray) -> Iterator[Made]:
-    clouds, labels = setup.reader.read(window.samples), setup.source.labels[window.samples]
+    values, labels = setup.reader.read(window.samples).values, setup.source.labels[window.samples]
     a, b = setup.parents(window)
     if b is None:
-        work = engine.start(clouds, labels, a, b)
+        work = engine.start(values, labels, a, b)
         engine.wait(work, lambda _: None)
-        b = setup.greedy(window, work.saliency)
-    pair, j = np.divmod(rows - setup.plan.first_row(window), setup.plan.k)
+        b = setup.greedy(window, work.taken.maps)
+    pair, copy = np.divmod(rows - setup.plan.first_row(window), setup.plan.k)
     by_round = defaultdict(list)
-    for row, p, copy in zip(rows.tolist(), pair.tolist(), j.tolist(), strict=True):
-        by_round[p // len(window)].append((row, p % len(window), copy))
+    for row, p, j in zip(rows.tolist(), pair.tolist(), copy.tolist(), strict=True):
+        by_round[p // len(window)].append(Place(row, p % len(window), j))
     for round_, wanted in by_round.items():
-        together = {at: _together(setup, window, at) for _, at, _ in wanted}
-        positions = sorted(set().union(*together.values()))
-        work = engine.start(clouds, labels, a[round_, positions][None], b[round_, positions][None])
+        groups = {place.pair: _together(setup, window, place.pair) for place in wanted}
+        positions = sorted(set().union(*groups.values()))
+        work = engine.start(values, labels, a[round_, positions][None], b[round_, positions][None])
         engine.wait(work, lambda _: None)
-        mixes: dict[tuple[range, int], Any] = {}
-        for row, at, copy in wanted:
-            those = together[at]
-            if (those, copy) not in mixes:
-                mixes = {known: mix for known, mix in mixes.items() if known[0] == those}  # those of one group are kept
-                u = uniforms(setup.job.seed, "mix", np.array(those), window.index, round_, copy, setup.traits.draws)
-                here = positions.index(those[0])
-                mixes[those, copy] = engine.mix_pairs(work, 0, slice(here, here + len(those)), [u])[0]
-            mix = mixes[those, copy]
-            sides = np.stack([a[round_, those], b[round_, those]], 1)[:, : min(setup.traits.parents, 2)]
-            parent, one = parents_of(mix, sides)[[at - those[0]]], _row(mix, at - those[0])
-            saliency = None if work.saliency is None else work.saliency[parent[parent >= 0]]
-            yield Made(row, one, np.where(parent < 0, -1, window.samples[parent]), saliency)
+        mixes: dict[tuple[range, int], Mix] = {}
+        for place in wanted:
+            group = groups[place.pair]
+            if (group, place.copy) not in mixes:
+                mixes = {known: mix for known, mix in mixes.items() if known[0] == group}  # those of one group are kept
+                u = uniforms(
+                    setup.job.seed, "mix", np.array(group), window.index, round_, place.copy, setup.traits.draws
+                )
+                here = positions.index(group[0])
+                mixes[group, place.copy] = engine.mix_pairs(work, 0, slice(here, here + len(group)), [u])[0]
+            at, mix = place.pair - group[0], mixes[group, place.copy]
+            sides = np.stack([a[round_, group], b[round_, group]], 1)[:, : min(setup.traits.parents, 2)]
+            parent = parents_of(mix, sides)[[at]]
+            saliency = None if work.taken.saliency is None else work.taken.saliency[parent[parent >= 0]]
+            yield Made(place.row, mix.row(at), np.where(parent < 0, -1, window.samples[parent]), saliency)
 
 
 def _together(setup: Setup, window: Window, at: int) -> range:
@@ -131,11 +143,6 @@ def _together(setup: Setup, window: Window, at: int) -> range:
     if not setup.traits.group:
         return range(at, at + 1)
     return next(range(s.start, s.stop) for s in chunks(len(window), setup.traits.group) if s.start <= at < s.stop)
-
-
-def _row(mix: Any, at: int) -> Any:
-    """One mix of a batch, as a batch of one."""
-    return replace(mix, **{name: value[at : at + 1] for name, value in vars(mix).items() if value is not None})
 
 
 def _compare(stored: dict[str, np.ndarray], again: dict[str, Any], how: Encoding | None) -> Iterator[str]:

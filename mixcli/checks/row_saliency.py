@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from mixcli.checks.replay import Made, job_of, remade
 from mixcli.checks.selection import Selection, Shown, SourceSelection
 from mixcli.errors import UsageError
 from mixcli.methods import guided
+from mixcli.models import Classifier
 from mixcli.pipeline.engine import Engine
 from mixcli.pipeline.report import Report
 from mixcli.pipeline.run import open_engine
@@ -26,8 +26,8 @@ def with_saliency(
     ckpt: str | None = None,
     trust: bool = False,
     progress: Callable[[int], None] = lambda clouds: None,
-) -> tuple[list[Shown], Any]:
-    """Rows with their saliency, which is mixed like their points, and the classifier.
+) -> tuple[list[Shown], Classifier | None]:
+    """Rows with their saliency, which is mixed like their points, and the classifier, if one gave it.
 
     The mixes are made again, which tells the points of the parents that each of their points was made of.
     """
@@ -46,10 +46,11 @@ def _overlaid(one: Shown, made: Made | None, alone: dict[int, np.ndarray]) -> Sh
         own = alone[one.parent[0]]
         return replace(one, saliency=own, parent_saliency=(own,))
     saliency, index = (
-        None if found is None else found[0].cpu().numpy()  # of a group only the parents' maps are known
-        for found in (made.mix.saliency, getattr(made.mix, "index", None))
+        None if tensor is None else tensor[0].cpu().numpy()  # of a group only the parents' maps are known
+        for tensor in (made.mix.saliency, made.mix.by_field().get("point_source"))
     )
-    return replace(one, saliency=saliency, parent_saliency=tuple(made.saliency), index=index)
+    parents = () if made.saliency is None else tuple(made.saliency)
+    return replace(one, saliency=saliency, parent_saliency=parents, index=index)
 
 
 def open_again(selection: Selection | SourceSelection, ckpt: str | None, trust: bool) -> Setup:
@@ -58,7 +59,7 @@ def open_again(selection: Selection | SourceSelection, ckpt: str | None, trust: 
         raise UsageError(selection.note or "saliency needs a mixed dataset: its manifest names source and checkpoint")
     dataset = selection.dataset
     if dataset.recipe["model"] is None and not ckpt:
-        raise UsageError(f"{dataset.path} was made without a model; --ckpt gives one")
+        raise UsageError(f"{dataset.path} was made without a model", advice="--ckpt gives one")
     job = job_of(dataset, [Path(p) for p in selection.reader.source.paths], ckpt, trust)
     method = guided(job.method, job.method.traits.saliency or "gradient")
     return Setup(replace(job, method=method, keep=("saliency",)), Report())
@@ -68,8 +69,8 @@ def _saliency(setup: Setup, engine: Engine, samples: np.ndarray) -> dict[int, np
     """Saliency (N,) of each of these source samples."""
     if not len(samples):
         return {}
-    clouds, labels = setup.reader.read(samples), setup.source.labels[samples]
+    values, labels = setup.reader.read(samples).values, setup.source.labels[samples]
     everyone = np.arange(len(samples))[None]
-    work = engine.start(clouds, labels, everyone, everyone)  # of a cloud with itself the assignment costs nothing
+    work = engine.start(values, labels, everyone, everyone)  # of a cloud with itself the assignment costs nothing
     engine.wait(work, lambda _: None)
-    return dict(zip(samples.tolist(), work.saliency, strict=True))
+    return dict(zip(samples.tolist(), work.taken.maps, strict=True))

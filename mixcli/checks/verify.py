@@ -271,10 +271,18 @@ def _most(name: str, points: int) -> int:
 def plan_of(dataset: Dataset, labels: np.ndarray) -> Plan:
     """The plan that the manifest's recipe and the source's labels give."""
     recipe = dataset.recipe
+    part, parts = recipe["shard"]
     return Plan(
-        labels, recipe["window"], recipe["k"], recipe["partners"], recipe["pairing"],
-        recipe["pairing_fallback"] == "random", recipe["seed"], tuple(recipe["shard"]), recipe["include_originals"],
-    )  # fmt: skip
+        labels,
+        window=recipe["window"],
+        k=recipe["k"],
+        partners=recipe["partners"],
+        pairing=recipe["pairing"],
+        fallback=recipe["pairing_fallback"] == "random",
+        seed=recipe["seed"],
+        shard=(part, parts),
+        originals=recipe["include_originals"],
+    )
 
 
 def _pairs(dataset: Dataset, origin: Source, faults: Faults) -> None:

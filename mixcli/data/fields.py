@@ -1,8 +1,7 @@
-"""The fields of a mixed dataset, the same in every container, and the digest of some of their rows."""
+"""The fields of a mixed dataset, the same in every container."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,59 +20,75 @@ class Field:
         return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
 
 
-def cloud_fields(
-    points: int,
-    classes: int,
-    parents: int = 2,
-    draws: int = 0,
-    query: bool = False,
-    point_weight: bool = True,
-    normals: bool = False,
-    seg: bool = False,
-    keep: tuple[str, ...] = (),
-) -> tuple[Field, ...]:
+@dataclass(frozen=True)
+class Mixing:
+    """What the rows of a method hold beside their data."""
+
+    classes: int
+    parents: int = 2  # P, slots of a row
+    draws: int = 0  # columns of `draw`
+    query: bool = False  # whether there are query points or pixels
+    raw: bool = False  # whether the shares are kept as published, of any sum
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What the rows of clouds tell of each point."""
+
+    point_weight: bool = True
+    normals: bool = False
+    seg: bool = False
+    keep: tuple[str, ...] = ()  # of "point_source" and "saliency"
+
+
+def cloud_fields(points: int, mixing: Mixing, carried: Carried = Carried()) -> tuple[Field, ...]:
     """Fields of a dataset of mixed clouds of `points` points."""
-    kept = [Field("data", (points, 3), "<f4"), *_label_fields(classes, parents)]
+    kept = [Field("data", (points, 3), "<f4"), *_label_fields(mixing)]
+    per_point = Field("point_weight", (points,), "<f4")  # parent a's share of each point
+    seg = Field("seg", (points, mixing.parents), "<i8")  # each parent's part label at each point, -1: none
+    source = Field("point_source", (points, mixing.parents), "<i4")  # each parent's point, -1: none
     optional = [
-        (draws > 0, Field("draw", (draws,), "<f4")),
-        (query, Field("query", (2,), "<i4")),  # as indices into each parent
-        (normals, Field("normal", (points, 3), "<f4")),
-        (point_weight, Field("point_weight", (points,), "<f4")),  # parent a's share of each point
-        (seg, Field("seg", (points, parents), "<i8")),  # each parent's part label at each point, -1: none
-        ("point_source" in keep, Field("point_source", (points, parents), "<i4")),  # each parent's point, -1: none
-        ("saliency" in keep, Field("saliency", (points,), "<f4")),  # mixed like the points
+        (mixing.draws > 0, _draw(mixing)),
+        (mixing.query, Field("query", (2,), "<i4")),  # as indices into each parent
+        (carried.normals, Field("normal", (points, 3), "<f4")),
+        (carried.point_weight, per_point),
+        (carried.seg, seg),
+        ("point_source" in carried.keep, source),
+        ("saliency" in carried.keep, Field("saliency", (points,), "<f4")),  # mixed like the points
     ]
     return tuple(kept + [field for wanted, field in optional if wanted])
 
 
-def image_fields(
-    size: tuple[int, int], classes: int, parents: int, draws: int, query: bool, keep: tuple[str, ...], raw: bool = False
-) -> tuple[Field, ...]:
-    """Fields of a dataset of mixed images of H x W pixels."""
+def image_fields(size: tuple[int, int], mixing: Mixing, keep: tuple[str, ...] = ()) -> tuple[Field, ...]:
+    """Fields of a dataset of mixed images of H x W pixels. keep: "mask", or nothing."""
+    kept = [Field("data", (*size, 3), "|u1"), *_label_fields(mixing)]
     optional = [
-        (draws > 0, Field("draw", (draws,), "<f4")),
-        (query, Field("query", (2,), "<i4")),  # pixels y·W + x, of each parent
-        (raw, Field("weight_raw", (parents,), "<f4")),  # the shares as published, of any sum
+        (mixing.draws > 0, _draw(mixing)),
+        (mixing.query, Field("query", (2,), "<i4")),  # pixels y·W + x, of each parent
+        (mixing.raw, Field("weight_raw", (mixing.parents,), "<f4")),
         ("mask" in keep, Field("mask", tuple(size), "|u1")),  # parent a's share of each pixel, of 255
     ]
-    kept = [Field("data", (*size, 3), "|u1"), *_label_fields(classes, parents)]
     return tuple(kept + [field for wanted, field in optional if wanted])
 
 
-def hidden_fields(shape: tuple[int, ...], classes: int, parents: int, draws: int) -> tuple[Field, ...]:
+def hidden_fields(shape: tuple[int, ...], mixing: Mixing) -> tuple[Field, ...]:
     """Fields of a dataset of mixed hidden states of this shape, mostly C x H x W."""
-    return (Field("data", shape, "<f4"), *_label_fields(classes, parents), Field("draw", (draws,), "<f4"))
+    return (Field("data", shape, "<f4"), *_label_fields(mixing), _draw(mixing))
 
 
-def _label_fields(classes: int, parents: int) -> list[Field]:
+def _label_fields(mixing: Mixing) -> list[Field]:
     """What every row says of its label."""
     return [
         Field("label", (), "<i8"),  # argmax of soft_label, ties: parent a
-        Field("soft_label", (classes,), "<f4"),
-        Field("parent", (parents,), "<i8"),  # source indices, column 0 is parent a, -1 an unused slot
-        Field("parent_label", (parents,), "<i8"),
-        Field("weight", (parents,), "<f4"),  # each parent's share of the label
+        Field("soft_label", (mixing.classes,), "<f4"),
+        Field("parent", (mixing.parents,), "<i8"),  # source indices, column 0 is parent a, -1 an unused slot
+        Field("parent_label", (mixing.parents,), "<i8"),
+        Field("weight", (mixing.parents,), "<f4"),  # each parent's share of the label
     ]
+
+
+def _draw(mixing: Mixing) -> Field:
+    return Field("draw", (mixing.draws,), "<f4")
 
 
 def labels(
@@ -99,18 +114,3 @@ def labels(
     best = soft.argmax(1)
     first = parent_label[:, 0]
     return soft.astype(np.float32), np.where(soft[rows, first] >= soft[rows, best], first, best)
-
-
-class Digest:
-    """SHA-256 of one window: of the digests of its fields, each over the window's rows in order, mixes first."""
-
-    def __init__(self, fields: tuple[Field, ...]):
-        self.parts = {f.name: hashlib.sha256() for f in fields}
-
-    def update(self, arrays: dict[str, np.ndarray]) -> None:
-        """The next rows of every field."""
-        for name, part in self.parts.items():
-            part.update(np.ascontiguousarray(arrays[name]).data)
-
-    def hexdigest(self) -> str:
-        return hashlib.sha256(b"".join(part.digest() for part in self.parts.values())).hexdigest()

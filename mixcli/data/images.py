@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mixcli.data.mix import Mix
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -16,17 +18,20 @@ class Images:
     data: Tensor  # (B,H,W,3) f32, 0..255
     saliency: Tensor | None = None  # (B,H,W) f32, not negative, raw: neither blurred nor normalised
 
+    @property
+    def maps(self) -> Tensor:
+        """The saliency, which a method that asks for it is always given."""
+        if self.saliency is None:
+            raise AssertionError("no saliency was taken")
+        return self.saliency
+
 
 @dataclass(frozen=True)
-class MixedImages:
-    """One mix of each pair."""
+class MixedImages(Mix):
+    """One mix of each pair: `data` (B,H,W,3) f32, 0..255, unrounded, since whoever writes it rounds once."""
 
-    data: Tensor  # (B,H,W,3) f32, 0..255, unrounded: whoever writes it rounds once
-    weight: Tensor  # (B,P) f64, each parent's share of the label; rows sum to 1, column 0 is a's
     mask: Tensor | None  # (B,H,W) f32, parent a's share of each pixel
     draw: Tensor  # (B,D) f64, what this mix drew, in the order of the method's `draw_names`
     query: Tensor | None = None  # (B,2) i64, pixels y·W + x in a and in b
     shift: Tensor | None = None  # (B,2) i64, rows and columns that b was moved by
     weight_raw: Tensor | None = None  # (B,P) f64, the shares as published, of any sum, where a method has such
-    members: Tensor | None = None  # (B,P) i64, of a group: each mix's parents by position in it, -1 an unused slot
-    saliency: Tensor | None = None  # (B,H,W) f32, mixed like the pixels; added after the mix

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mixcli.data.mix import Mix
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -18,13 +20,18 @@ class Samples:
     data: Tensor  # (B,N,3) f32
     saliency: Tensor | None = None  # (B,N) f32, rows sum to 1
 
+    @property
+    def maps(self) -> Tensor:
+        """The saliency, which a method that asks for it is always given."""
+        if self.saliency is None:
+            raise AssertionError("no saliency was taken")
+        return self.saliency
+
 
 @dataclass(frozen=True)
-class Mixed:
-    """One mix of each pair."""
+class Mixed(Mix):
+    """One mix of each pair: `data` (B,N,3) f32, column 0 of `weight` is λ."""
 
-    data: Tensor  # (B,N,3) f32
-    weight: Tensor  # (B,P) f64, each parent's share of the label; rows sum to 1, column 0 is λ
     point_weight: Tensor  # (B,N) f32, parent a's share of each point
     draw: Tensor  # (B,D) f64, what this mix drew, in the order of the method's `draw_names`
     index: Tensor  # (B,N,2) i64, the points of a and of b that each point was made of; -1: none of that parent
@@ -32,7 +39,10 @@ class Mixed:
     # What travels with the points by `index`, added after the mix:
     normal: Tensor | None = None  # (B,N,3) f32
     seg: Tensor | None = None  # (B,N,2) i64
-    saliency: Tensor | None = None  # (B,N) f32
+
+    def by_field(self) -> dict[str, Tensor | None]:
+        """See Mix."""
+        return {**super().by_field(), "point_source": self.index}
 
 
 def matched_points(phi: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ def farthest(points: np.ndarray, count: int, start: int) -> np.ndarray:
     return picked
 
 
-def _farthest_numpy(xyz, here, picked):  # (3, N) -> (count,)
+def _farthest_numpy(xyz: np.ndarray, here: int, picked: np.ndarray) -> None:  # (3, N) -> (count,)
     away = np.full(xyz.shape[1], np.inf, xyz.dtype)
     for i in range(len(picked)):
         picked[i] = here
@@ -102,7 +102,7 @@ def _farthest_numpy(xyz, here, picked):  # (3, N) -> (count,)
 
 
 @njit()
-def _farthest(xyz, here, picked):  # (3, N) -> (count,)
+def _farthest(xyz: np.ndarray, here: int, picked: np.ndarray) -> None:  # (3, N) -> (count,)
     x, y, z = xyz[0], xyz[1], xyz[2]
     lanes, points = 16, len(x)
     away = np.full(points, np.inf, xyz.dtype)

@@ -13,7 +13,7 @@ import numpy as np
 
 from mixcli.datasets.codecs import FILES
 from mixcli.datasets.container import open_mixed
-from mixcli.datasets.digest import WindowDigest, runs
+from mixcli.datasets.digest import Digests, WindowDigest, runs
 from mixcli.datasets.journal import check_finished
 from mixcli.datasets.recipe import read_fields
 from mixcli.datasets.schema import MOST_SHARDS, wrong
@@ -130,7 +130,7 @@ class Dataset:
     def digest(self, window: tuple) -> str:
         return self.digests(window)["sha256"]
 
-    def digests(self, window: tuple) -> dict[str, str]:
+    def digests(self, window: tuple) -> Digests:
         """What the manifest should say of a window, that of its files included where they are lossy."""
         digest = WindowDigest(self.fields)
         for first, count in self.blocks(window):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -22,7 +23,14 @@ class Digest:
             part.update(np.ascontiguousarray(arrays[name]).data)
 
     def hexdigest(self) -> str:
-        return hashlib.sha256(b"".join(part.digest() for part in self.parts.values())).hexdigest()
+        return _joined(self.parts)
+
+
+class Digests(TypedDict):
+    """What a manifest says of a window."""
+
+    sha256: str
+    files_sha256: NotRequired[str]  # with the bytes of lossy pictures' files in place of their pixels
 
 
 class WindowDigest(Digest):
@@ -40,15 +48,17 @@ class WindowDigest(Digest):
         super().update(arrays)
         if FILES in arrays:
             self.files = self.files or hashlib.sha256()
-            self.files.update(arrays[FILES])
+            self.files.update(np.ascontiguousarray(arrays[FILES]).data)
 
-    def entries(self) -> dict[str, str]:
+    def entries(self) -> Digests:
         """What the manifest says of the window."""
-        found = {"sha256": self.hexdigest()}
-        if self.files:
-            parts = {**self.parts, "data": self.files}
-            found["files_sha256"] = hashlib.sha256(b"".join(part.digest() for part in parts.values())).hexdigest()
-        return found
+        if self.files is None:
+            return {"sha256": self.hexdigest()}
+        return {"sha256": self.hexdigest(), "files_sha256": _joined({**self.parts, "data": self.files})}
+
+
+def _joined(parts: dict[str, hashlib._Hash]) -> str:
+    return hashlib.sha256(b"".join(part.digest() for part in parts.values())).hexdigest()
 
 
 def runs(rows: np.ndarray) -> list[np.ndarray]:

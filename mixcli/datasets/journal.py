@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from mixcli.datasets.digest import Digests
 from mixcli.datasets.place import PART, part_of
 from mixcli.errors import UsageError
 
@@ -20,13 +21,35 @@ except ImportError:  # no advisory locks on this system
     fcntl = None
 
 
+class Header(TypedDict, total=False):
+    """What is being made; empty where there is no journal yet."""
+
+    recipe: dict[str, Any]
+    layout: dict[str, Any]  # of the sink
+    batch: int  # samples in one model call
+
+
+class Record(Digests):
+    """One finished window."""
+
+    window: int
+    first_row: int
+    rows: int
+    batch: int
+    judged: int  # predictions that can be right or wrong
+    correct: int  # of those
+    uniform_saliency: int  # samples
+    pairing_fallback: int  # pairs
+    skipped: list[dict[str, Any]]  # entries of the manifest
+
+
 class Journal:
     """Append-only lines of JSON, held under a lock while a run writes."""
 
     def __init__(self, path: Path):
         self.path = path
-        self.header: dict[str, Any] = {}
-        self.records: dict[int, dict[str, Any]] = {}
+        self.header: Header = {}
+        self.records: dict[int, Record] = {}
         if path.is_symlink():
             raise UsageError(f"{path}: is a symbolic link, which mixcli does not write through; remove it")
         self.file = open(path, "a+b")  # noqa: SIM115 - open for the life of the run: the lock hangs on it
@@ -54,18 +77,18 @@ class Journal:
                 self.header = entry
         self.file.truncate(whole)
 
-    def start(self, header: dict[str, Any]) -> None:
+    def start(self, header: Header) -> None:
         """A new journal, whatever was in it."""
         self.file.truncate(0)
         self.header, self.records = header, {}
         self._append(header)
 
-    def add(self, record: dict[str, Any]) -> None:
+    def add(self, record: Record) -> None:
         """`record["window"]` is finished and its data is on the disk."""
         self.records[record["window"]] = record
         self._append(record)
 
-    def _append(self, entry: dict[str, Any]) -> None:
+    def _append(self, entry: Header | Record) -> None:
         self.file.write(json.dumps(entry).encode() + b"\n")
         self.file.flush()
         os.fsync(self.file.fileno())
@@ -109,7 +132,8 @@ RECORD = {
 }  # fmt: skip
 
 
-def _parsed(line: bytes, needs: dict[str, type]) -> dict[str, Any] | None:
+def _parsed(line: bytes, needs: dict[str, type]) -> Any:
+    """What a line holds, or None where it is no whole line of this sort."""
     try:
         entry = json.loads(line)
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -36,10 +37,12 @@ class Traits:
 class Method:
     """A mixing method with its options. Each is a frozen dataclass of options that derives from this class.
 
-    `mix` differs by what is mixed, so its signature stands in each method's own file.
+    `mix(a, b, phi, u)` differs by what is mixed, so its signature stands in each method's own file: `Samples` to
+    `Mixed`, or `Images` to `MixedImages`. `pipeline.kinds` calls it with what the traits ask for.
     """
 
     traits: ClassVar[Traits]  # an instance whose options decide what is needed has its own, see `needs`
+    mix: ClassVar[Callable[..., Any]]
 
     def needs(self) -> dict[str, Any]:
         """Traits that follow from the options, in place of those that were declared."""

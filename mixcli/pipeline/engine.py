@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from mixcli.algorithms import assignment
+from mixcli.data.mix import Mix
 from mixcli.errors import MixError, UsageError
-from mixcli.pipeline.kinds import kind
+from mixcli.pipeline.kinds.tensors import Chunk, Taken, Tensors
 from mixcli.pipeline.plan import group_edges
 from mixcli.rng import uniforms
 from mixcli.saliency.points import NonFinite
@@ -28,25 +29,47 @@ from mixcli.saliency.points import NonFinite
 # pairs in fours). Part of the result's last bits, so it follows from the samples' size and the kind of device alone.
 CHUNK, LEAST, CACHED = 64, 4, 2**18
 HELD = 2**27  # numbers of mixes at a time, where k is so large that it counts
+TRIED = 64  # samples on which other ways to feed the model are tried
+
+Made = TypeVar("Made")
 
 
 @dataclass
 class Work:
     """A window under way: arrays that the workers fill in."""
 
-    values: Any  # Clouds, or Pictures
+    values: np.ndarray  # (w,...): see the kinds' `Tensors`
     labels: np.ndarray  # (w,) i64
     a: np.ndarray  # (R,p) i64 positions of parent a, bad ones replaced
     b: np.ndarray | None  # (R,p) i64; None until it follows from the maps
-    saliency: np.ndarray | None  # (w,N) or (w,H,W) f32
+    taken: Taken  # of each sample, before any mix
     asked: np.ndarray  # (w,) bool: went through the model
     judged: np.ndarray  # (w,) i64 predictions of it that can be right or wrong: the class, or each point's part
     correct: np.ndarray  # (w,) i64 of those
     uniform: np.ndarray  # (w,) bool
     phi: np.ndarray | None  # (R,p,N) i32
     batch: int = 1
-    poses: dict[int, Future] = field(default_factory=dict)  # of clouds that are turned before they are assigned
-    futures: list[tuple[Future, int]] = field(default_factory=list)  # and how many samples each finishes
+    poses: dict[int, Future[float]] = field(default_factory=dict)  # of clouds that are turned before they are assigned
+    futures: list[tuple[Future[None], int]] = field(default_factory=list)  # and how many samples each finishes
+
+    def sides(self, round_: int, pairs: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positions of the parents a and b of some pairs of a round, (p,) i64 each."""
+        if self.b is None:
+            raise AssertionError("the window's pairs are not known yet")
+        return self.a[round_, pairs], self.b[round_, pairs]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of a window's mixes."""
+
+    seed: int
+    window: int
+    k: int  # mixes of each pair
+
+    def of(self, round_: int, pairs: np.ndarray, width: int) -> list[np.ndarray]:
+        """The uniforms of each pair's k mixes: k of (p,width) f64."""
+        return [uniforms(self.seed, "mix", pairs, self.window, round_, j, width) for j in range(self.k)]
 
 
 class Engine:
@@ -54,26 +77,18 @@ class Engine:
 
     def __init__(
         self,
-        method: Any,
-        model: Any,
-        device: str = "auto",
+        tensors: Tensors,
+        *,
         workers: int | None = None,
         batch: int | None = None,
-        target: str = "label",
-        keep: tuple[str, ...] = (),
-        normalize: str = "none",
-        norm: str = "l2",
         note: Callable[[str], None] = lambda sentence: None,
-        layer: str | None = None,
     ):
-        self.method, self.traits, self.model, self.note = method, method.traits, model, note
-        self.towards_label, self.keep, self.normalize = target == "label", keep, normalize
-        self.norm, self.layer = norm, layer
-        self.device = choose_device(device)
+        """tensors: what is mixed, by which method, on which device. workers: one a core; batch: that of the kind."""
+        self.tensors, self.note = tensors, note
+        self.method, self.device = tensors.feed.method, tensors.feed.device
+        self.traits = self.method.traits
         self.workers = workers or usable_cores()
-        self.kind = kind(self.traits.writes or self.traits.data)
-        self.batch = batch or (self.kind.CPU_BATCH if self.device.type == "cpu" else self.kind.CUDA_BATCH)
-        self.net = model.net.to(self.device) if model else None
+        self.batch = batch or (tensors.cpu_batch if self.device.type == "cpu" else tensors.cuda_batch)
         self.pool = ThreadPoolExecutor(self.workers, initializer=_one_thread)
         self.feeder = self.pool
         self.settings = ExitStack()
@@ -98,51 +113,59 @@ class Engine:
     def device_name(self) -> str:
         return "cpu" if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
 
-    def start(self, values: Any, labels: np.ndarray, a: np.ndarray, b: np.ndarray | None) -> Work:
+    def start(self, values: np.ndarray, labels: np.ndarray, a: np.ndarray, b: np.ndarray | None) -> Work:
         """Hand w samples to the workers. labels (w,) i64; a, b (R,p) positions of each pair's parents, p = w in a run.
 
         Only parents go through the model. b is None where it will follow from the maps of all a.
         """
         w, guided = len(values), self.traits.saliency is not None
         work = Work(
-            values, labels, a, b,
-            saliency=np.zeros((w, *self.kind.map_shape(self, values)), np.float32) if guided else None,
+            values=values,
+            labels=labels,
+            a=a,
+            b=b,
+            taken=self.tensors.blank(values) if guided else Taken(),
             asked=np.zeros(w, bool),
             judged=np.zeros(w, np.int64),
             correct=np.zeros(w, np.int64),
             uniform=np.zeros(w, bool),
-            phi=np.zeros((*a.shape, *self.kind.map_shape(self, values)), np.int32) if self.traits.assignment else None,
+            phi=np.zeros((*a.shape, values.shape[1]), np.int32) if self.traits.assignment else None,
             batch=self.batch,
-        )  # fmt: skip
+        )
         used = np.unique(a if b is None else np.concatenate([a.ravel(), b.ravel()]))
         if guided:
             for rows in np.split(used, range(self.batch, len(used), self.batch)):
-                work.futures.append((self.feeder.submit(self._saliency, work, rows), len(rows)))
-        if self.traits.assignment:
-            if self.method.poses:  # before the pairs, which wait for them
-                work.poses = {i: self.pool.submit(self.method.pose, values.xyz[i]) for i in used.tolist()}
-            pairs_of_round = np.arange(a.shape[1])
-            for round_ in range(len(a)):
-                for pairs in np.split(pairs_of_round, pairs_of_round[8::8]):
-                    work.futures.append((self.pool.submit(self._assign, work, round_, pairs), 0))
+                work.futures.append((self.feeder.submit(self._look, work, rows), len(rows)))
+        if work.phi is not None:
+            self._start_assignment(work, work.phi, used)
         return work
+
+    def _start_assignment(self, work: Work, phi: np.ndarray, used: np.ndarray) -> None:
+        """Of every pair, into phi (R,p,N). used: positions of all parents."""
+        if self.method.poses:  # before the pairs, which wait for them
+            work.poses = {i: self.pool.submit(self.method.pose, _xyz(work.values[i])) for i in used.tolist()}
+        pairs_of_round = np.arange(work.a.shape[1])
+        for round_ in range(len(work.a)):
+            for pairs in np.split(pairs_of_round, pairs_of_round[8::8]):
+                work.futures.append((self.pool.submit(self._assign, work, phi[round_], round_, pairs), 0))
 
     def wait(self, work: Work, progress: Callable[[int], None]) -> None:
         """Until the window's saliency and assignments are there; the first error of a worker is raised here."""
-        for future, clouds in work.futures:
+        for future, samples in work.futures:
             future.result()
-            progress(clouds)
+            progress(samples)
 
-    def _saliency(self, work: Work, rows: np.ndarray) -> None:
-        """Maps and predictions of the clouds at positions `rows`; on CUDA a batch that does not fit is halved."""
+    def _look(self, work: Work, rows: np.ndarray) -> None:
+        """Maps and predictions of the samples at positions `rows`; on CUDA a batch that does not fit is halved."""
         for part in np.split(rows, range(self.batch, len(rows), self.batch)):
             try:
-                self._saliency_once(work, part)
+                self._look_once(work, part)
             except torch.cuda.OutOfMemoryError:
                 if len(part) == 1:
-                    raise MixError("the device's memory does not hold one sample; use --device cpu") from None
+                    why = "the device's memory does not hold one sample"
+                    raise MixError(why, advice="use --device cpu") from None
                 self._halve(len(part))
-                self._saliency(work, part)
+                self._look(work, part)
 
     def _halve(self, failed: int) -> None:
         torch.cuda.empty_cache()
@@ -150,79 +173,78 @@ class Engine:
             self.batch = max(1, failed // 2)
             self.note(f"CUDA is out of memory at a batch of {failed}; going on with {self.batch}")
 
-    def _saliency_once(self, work: Work, rows: np.ndarray) -> None:
+    def _look_once(self, work: Work, rows: np.ndarray) -> None:
         try:
-            found = self.kind.heat(self, work.values[rows], work.labels[rows])
+            seen = self.tensors.look(work.values[rows], work.labels[rows])
         except NonFinite as e:
             raise NonFinite([int(rows[r]) for r in e.rows]) from None
-        work.saliency[rows], work.uniform[rows], work.asked[rows] = found.map, found.uniform, True
-        work.judged[rows], work.correct[rows] = found.judged, found.correct
+        work.taken.put(rows, seen.taken)
+        work.uniform[rows], work.asked[rows] = seen.uniform, True
+        work.judged[rows], work.correct[rows] = seen.judged, seen.correct
         work.batch = min(work.batch, self.batch)
 
-    def tensor(self, array: np.ndarray) -> torch.Tensor:
-        """On the device."""
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
-
-    def _assign(self, work: Work, round_: int, pairs: np.ndarray) -> None:
-        for at in pairs:
-            i, j = int(work.a[round_, at]), int(work.b[round_, at])
-            a, b = work.values.xyz[i], work.values.xyz[j]
+    def _assign(self, work: Work, phi: np.ndarray, round_: int, pairs: np.ndarray) -> None:
+        """Of some pairs of a round, into their places of phi (p,N)."""
+        for at, i, j in zip(pairs, *work.sides(round_, pairs), strict=True):
+            a, b = _xyz(work.values[i]), _xyz(work.values[j])
             if work.poses:
-                b = self.method.posed(b, work.poses[i].result(), work.poses[j].result())
-            work.phi[round_, at] = assignment.assign(a, b)
+                b = self.method.posed(b, work.poses[int(i)].result(), work.poses[int(j)].result())
+            phi[at] = assignment.assign(a, b)
 
     def mixes(
-        self, work: Work, window: int, k: int, seed: int, then: Callable[[int, slice, list[Any]], Any], idle: bool
-    ) -> Iterator[Any]:
+        self, work: Work, draws: Draws, then: Callable[[int, slice, Sequence[Mix]], Made], idle: bool
+    ) -> Iterator[Made]:
         """`then(round, pairs, mixes)` of each chunk of pairs and the k mixes of each, in the order of the rows.
 
         Made here while the workers are on the next window; by the workers where they are `idle`.
         """
 
-        def make(round_: int, pairs: slice, u: list[np.ndarray]) -> Any:
+        def make(round_: int, pairs: slice, u: list[np.ndarray]) -> Made:
             return then(round_, pairs, self.mix_pairs(work, round_, pairs, u))
 
-        ahead: deque[Future] = deque()
-        for chunk in self._draws(work, window, k, seed):
+        ahead: deque[Future[Made]] = deque()
+        for round_, pairs in self._chunks(work, draws.k):
+            u = draws.of(round_, np.arange(pairs.start, pairs.stop), self.traits.draws)
             if not idle:
-                yield make(*chunk)
+                yield make(round_, pairs, u)
                 continue
-            ahead.append(self.feeder.submit(make, *chunk))
+            ahead.append(self.feeder.submit(make, round_, pairs, u))
             if len(ahead) > self.workers:
                 yield ahead.popleft().result()
         yield from (future.result() for future in ahead)
 
     def chunk(self, work: Work, k: int) -> int:
         """Pairs of a window that are mixed in one call, so that all k mixes of them can be held."""
-        states = work.saliency if self.traits.writes else work.values.values
-        numbers = int(np.prod(states.shape[1:], dtype=np.int64))
+        mixed = work.values if work.taken.states is None else work.taken.states
+        numbers = int(np.prod(mixed.shape[1:], dtype=np.int64))
         best = CHUNK if self.device.type != "cpu" else max(LEAST, min(CHUNK, CACHED // numbers))
         return max(1, min(best, HELD // (k * numbers)))
 
-    def _draws(self, work: Work, window: int, k: int, seed: int) -> Iterator[tuple[int, slice, list[np.ndarray]]]:
-        """Round, a chunk of its pairs, and the uniforms of each pair's k mixes, k of (p,draws) f64."""
+    def _chunks(self, work: Work, k: int) -> Iterator[tuple[int, slice]]:
+        """Rounds, and the chunks of the pairs of each."""
         rounds, w = work.a.shape
         for round_ in range(rounds):
-            for pairs in chunks(w, self.traits.group, self.chunk(work, k)):
-                those = np.arange(pairs.start, pairs.stop)
-                u = [uniforms(seed, "mix", those, window, round_, j, self.traits.draws) for j in range(k)]
-                yield round_, pairs, u
+            yield from ((round_, pairs) for pairs in chunks(w, self.traits.group, self.chunk(work, k)))
 
-    def mix_pairs(self, work: Work, round_: int, pairs: slice, u: list[np.ndarray]) -> list[Any]:
+    def mix_pairs(self, work: Work, round_: int, pairs: slice, draws: Sequence[np.ndarray]) -> Sequence[Mix]:
         """One mix of each pair, or of each member of a group, for each (p, draws) f64 array of uniforms."""
-        sides = [side[round_, pairs] for side in (work.a, work.b)]
-        a = self._samples(work, sides[0])
-        b = None if self.traits.group else self._samples(work, sides[1])
-        phi = None
-        if work.phi is not None:
-            phi = self.tensor(work.phi[round_, pairs].astype(np.int64))
-        with torch.no_grad():
-            mixes = [self.method.mix(a, b, phi, self.tensor(v)) for v in u]
-            return [self.kind.finished(self, mix, work.values, sides, a, b) for mix in mixes]
+        a, b = work.sides(round_, pairs)
+        phi = None if work.phi is None else work.phi[round_, pairs]
+        return self.tensors.mixes(Chunk(work.values, work.taken, a, b, phi), draws)
 
-    def _samples(self, work: Work, rows: np.ndarray) -> Any:
-        saliency = None if work.saliency is None else work.saliency[rows]
-        return self.kind.samples(self, work.values, rows, saliency)
+    def unmixed(self, work: Work, positions: np.ndarray) -> dict[str, np.ndarray]:
+        """What samples of a window give to the fields of a dataset themselves."""
+        return self.tensors.unmixed(work.values[positions], work.taken[positions])
+
+    def hint(self, work: Work) -> str:
+        """What would be better than the way in which the model is fed, as some samples of a window tell; or nothing."""
+        rows = np.flatnonzero(work.asked)[:TRIED]
+        return self.tensors.hint(work.values[rows], work.labels[rows], self.batch)
+
+
+def _xyz(cloud: np.ndarray) -> np.ndarray:
+    """The positions, which come first of what a point carries. (N,C) -> (N,3)."""
+    return cloud[:, :3]
 
 
 def chunks(size: int, group: int, pairs: int = CHUNK) -> list[slice]:
@@ -242,11 +264,13 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdecimal()) or (kind == "cpu" and index):
-        raise UsageError(f"--device {name}: must be auto, cpu, cuda or cuda:0, cuda:1, ...")
+        raise UsageError("must be auto, cpu, cuda or cuda:0, cuda:1, ...", at=f"--device {name}")
     if kind == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"--device {name}: torch {torch.__version__} finds no CUDA device here; use --device cpu")
+        what = f"torch {torch.__version__} finds no CUDA device here"
+        raise UsageError(what, at=f"--device {name}", advice="use --device cpu")
     if index and int(index) >= torch.cuda.device_count():
-        raise UsageError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices, numbered from 0")
+        count = torch.cuda.device_count()
+        raise UsageError(f"there are {count} CUDA devices, numbered from 0", at=f"--device {name}")
     return torch.device(name)
 
 

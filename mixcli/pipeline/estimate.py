@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mixcli.pipeline.engine import Draws
 from mixcli.pipeline.job import Job, check_out
 from mixcli.pipeline.report import Report
 from mixcli.pipeline.run import open_engine
@@ -48,15 +49,15 @@ def _trial(job: Job, setup: Setup) -> dict[str, Any]:
     engine = open_engine(setup, job.batch_size)
     try:
         samples = setup.plan.windows[0].samples[: max(TRIAL, engine.batch)]
-        clouds = setup.reader.read(samples)
+        values = setup.reader.read(samples).values
         for _ in range(2):
             began = time.monotonic()
             at = np.arange(len(samples))
-            work = engine.start(clouds, setup.source.labels[samples], at[None], np.roll(at, 1)[None])
+            work = engine.start(values, setup.source.labels[samples], at[None], np.roll(at, 1)[None])
             engine.wait(work, lambda _: None)
             saliency_and_assignment = time.monotonic() - began
             began = time.monotonic()
-            for _ in engine.mixes(work, 0, 1, job.seed, lambda *_: None, True):
+            for _ in engine.mixes(work, Draws(job.seed, window=0, k=1), lambda *_: None, idle=True):
                 pass
             mixing = time.monotonic() - began
     finally:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 import sys
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixcli import __version__
+from mixcli.datasets.journal import Record
 from mixcli.datasets.recipe import describe_fields
 from mixcli.pipeline.job import Job
+from mixcli.pipeline.plan import Window
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mixcli.files.picture_files import Encoding
+    from mixcli.pipeline.setup import Setup
 
 SCHEMA = "mixcli.manifest/1"
+
+Records = Mapping[int, Record]  # what the journal says of each finished window, by its number
 
 
 def recipe(job: Job, sources: list[dict[str, Any]], model: dict[str, Any] | None, classes: int, device: str) -> dict:
@@ -51,29 +60,53 @@ def versions(how: Encoding | None = None) -> dict[str, str]:
     return found
 
 
-def skipped(setup: Any, window: Any, position: Any) -> list[dict[str, Any]]:
+def recipe_of(setup: Setup) -> dict[str, Any]:
+    """The `recipe` of a job whose source and model are open; as JSON gives it back."""
+    from mixcli.pipeline.engine import choose_device
+
+    model, device = setup.model, choose_device(setup.job.device).type
+    told = {"sha256": model.sha256, "name": model.name, "options": model.options} if model else None
+    return json.loads(json.dumps(recipe(setup.job, setup.source_files, told, setup.classes, device)))
+
+
+def skipped(setup: Setup, window: Window, position: np.ndarray) -> list[dict[str, Any]]:
     """Bad samples of a window, why, and who stands in for them. position (w,): who is at each place."""
-    found = []
+    entries = []
     for sample, by in zip(window.samples.tolist(), window.samples[position].tolist(), strict=True):
         if sample != by:
             path, index = setup.source.address(sample)
             reason = setup.reader.bad[sample]
             where = {"sample": sample, "window": window.index, "path": path, "index": index}
-            found.append({**where, "reason": reason, "stand_in": by})
-    return found
+            entries.append({**where, "reason": reason, "stand_in": by})
+    return entries
 
 
-def accuracy(setup: Any, records: dict[int, dict[str, Any]]) -> dict[str, Any]:
+def accuracy(setup: Setup, records: Records) -> dict[str, Any]:
     """Of the checkpoint on the source, from the forward passes that gave saliency."""
-    judged, correct = (sum(r[name] for r in records.values()) for name in ("judged", "correct"))
+    judged, correct = sum(r["judged"] for r in records.values()), sum(r["correct"] for r in records.values())
     known = setup.comparable and judged
     return {"accuracy": round(correct / judged, 6) if known else None, "judged": judged, "correct": correct}
 
 
-def assemble(setup: Any, records: dict[int, dict[str, Any]], engine: Any, story: dict[str, Any]) -> dict[str, Any]:
+OF_A_WINDOW = ("window", "first_row", "rows", "sha256", "files_sha256", "batch")  # of the journal, in the manifest
+
+
+@dataclass(frozen=True)
+class Story:
+    """How a run went, apart from its windows."""
+
+    recipe: dict[str, Any]
+    started: str  # ISO 8601
+    seconds: float
+    resumed_windows: int
+    device: str
+    workers: int
+    assignment: str | None  # the solver
+
+
+def assemble(setup: Setup, records: Records, story: Story) -> dict[str, Any]:
     """The manifest of a finished run."""
     plan, in_order = setup.plan, [records[w.index] for w in setup.plan.windows]
-    facts = ("window", "first_row", "rows", "sha256", "files_sha256", "batch")
     names = setup.source.class_names
     source = {
         "files": setup.source_files,
@@ -83,7 +116,7 @@ def assemble(setup: Any, records: dict[int, dict[str, Any]], engine: Any, story:
     }
     return {
         "schema": SCHEMA,
-        "recipe": setup.recipe,
+        "recipe": story.recipe,
         "command": setup.job.command,
         "rows": plan.rows,
         "mixes": plan.mixes,
@@ -92,20 +125,35 @@ def assemble(setup: Any, records: dict[int, dict[str, Any]], engine: Any, story:
         "fields": describe_fields(setup.fields),
         "source": source,
         "checkpoint": describe_checkpoint(setup, records),
-        "assignment": engine.solver,
-        "windows": [{name: r[name] for name in facts if name in r} for r in in_order],
+        "assignment": story.assignment,
+        "windows": [{name: value for name, value in r.items() if name in OF_A_WINDOW} for r in in_order],
         "skipped": [entry for r in in_order for entry in r["skipped"]],
-        "counts": {name: sum(r[name] for r in in_order) for name in ("uniform_saliency", "pairing_fallback")},
-        "device": engine.device_name,
-        "workers": engine.workers,
+        "counts": {
+            "uniform_saliency": sum(r["uniform_saliency"] for r in in_order),
+            "pairing_fallback": sum(r["pairing_fallback"] for r in in_order),
+        },
+        "device": story.device,
+        "workers": story.workers,
         "versions": versions(setup.job.encoding),
-        **story,
+        "started": story.started,
+        "seconds": story.seconds,
+        "resumed_windows": story.resumed_windows,
     }
 
 
-def describe_checkpoint(setup: Any, records: dict[int, dict[str, Any]]) -> dict[str, Any] | None:
+def describe_checkpoint(setup: Setup, records: Records) -> dict[str, Any] | None:
+    """The model and how it did; None for a run without one."""
     model = setup.model
     if model is None:
         return None
-    told = {name: getattr(model, name) for name in ("sha256", "name", "options", "classes", "trusted", "note")}
-    return {"path": str(Path(model.path).resolve()), "spec": setup.job.model, **told, **accuracy(setup, records)}
+    return {
+        "path": str(Path(model.path).resolve()),
+        "spec": setup.job.model,
+        "sha256": model.sha256,
+        "name": model.name,
+        "options": model.options,
+        "classes": model.classes,
+        "trusted": model.trusted,
+        "note": model.note,
+        **accuracy(setup, records),
+    }

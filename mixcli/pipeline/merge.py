@@ -13,7 +13,7 @@ import numpy as np
 from mixcli.datasets.codecs import FILES, READY, is_lossy
 from mixcli.datasets.container import container_of, open_sink, replaceable
 from mixcli.datasets.dataset import Dataset
-from mixcli.datasets.digest import WindowDigest
+from mixcli.datasets.digest import Digests, WindowDigest
 from mixcli.datasets.journal import Journal, journal_of
 from mixcli.datasets.recipe import differences
 from mixcli.errors import MixError, UsageError
@@ -152,10 +152,11 @@ def _scattered(arrays: dict[str, Any], places: Iterator, count: int) -> Iterator
         yield int(next(places)), {name: array[i : i + 1] for name, array in arrays.items()}
 
 
-def _is_intact(found: dict[str, str], told: dict[str, Any]) -> bool:
+def _is_intact(found: Digests, told: Digests) -> bool:
     """Of lossy files that are copied the bytes decide, whatever pixels this decoder sees in them."""
-    name = "files_sha256" if {"files_sha256"} <= found.keys() & told.keys() else "sha256"
-    return found[name] == told[name]
+    if "files_sha256" in found and "files_sha256" in told:
+        return found["files_sha256"] == told["files_sha256"]
+    return found["sha256"] == told["sha256"]
 
 
 def _manifest(shards: list[Dataset], windows: list[dict[str, Any]], how: Encoding | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ of one window are one contiguous range of rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 
 import numpy as np
@@ -55,6 +55,7 @@ class Plan:
     """Every window, pair and row of a run."""
 
     labels: np.ndarray  # (n,) i64
+    _: KW_ONLY
     window: int = 1024
     k: int = 1
     partners: int = 1

@@ -5,29 +5,30 @@ from __future__ import annotations
 import datetime
 import difflib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from io import RawIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from mixcli.data.points import Mixed
+from mixcli.data.mix import Mix
+from mixcli.datasets.digest import WindowDigest, runs
+from mixcli.datasets.journal import Record
 from mixcli.errors import BadSample, UsageError
-from mixcli.pipeline.engine import Engine, Work
+from mixcli.pipeline.engine import Draws, Engine, Work, choose_device
 from mixcli.pipeline.job import Job, check_out
-from mixcli.pipeline.manifest import accuracy, assemble, skipped
-from mixcli.pipeline.output import Output, WindowDigest, runs
+from mixcli.pipeline.kinds.tensors import Feed
+from mixcli.pipeline.manifest import Story, accuracy, assemble, recipe_of, skipped
+from mixcli.pipeline.output import Output
+from mixcli.pipeline.part_output import PartOutput
 from mixcli.pipeline.plan import Window
 from mixcli.pipeline.report import Report
-from mixcli.pipeline.rows import mixed_rows, original_rows, parents_of
+from mixcli.pipeline.rows import parents_of
 from mixcli.pipeline.setup import Setup
 from mixcli.saliency.points import NonFinite
-
-if TYPE_CHECKING:
-    from mixcli.pipeline.stream_output import StreamOutput
 
 
 @dataclass
@@ -59,8 +60,8 @@ def _check_known(arguments: dict[str, Any], cls: type) -> None:
     unknown = [name for name in arguments if name not in known]
     if unknown:
         near = difflib.get_close_matches(unknown[0], [*cls.__dataclass_fields__, *sorted(known)], 1)
-        meant = f"; did you mean {near[0]!r}?" if near else f"; mixcli {cls.traits.name} --help lists them"
-        raise UsageError(f"{cls.traits.name} has no option {unknown[0]!r}{meant}")
+        meant = f"did you mean {near[0]!r}?" if near else f"mixcli {cls.traits.name} --help lists them"
+        raise UsageError(f"{cls.traits.name} has no option {unknown[0]!r}", advice=meant)
 
 
 def run(job: Job, report: Report, stream: RawIOBase | None = None) -> Result:
@@ -74,36 +75,46 @@ def run(job: Job, report: Report, stream: RawIOBase | None = None) -> Result:
     job = setup.job
     check_out(job.out, job.folder, setup.source.paths)
     setup.plan.check()
-    output = _output(job, setup, stream)
-    if manifest := output.finished(setup.recipe, job.resume, job.overwrite):
+    output, recipe = _output(setup, stream), recipe_of(setup)
+    if manifest := output.finished(recipe, job.resume, job.overwrite):
         report.note(f"{job.out} is finished already")
         return Result(job.out, manifest["rows"], manifest)
     with closing(output):
         earlier = output.open(job.resume, job.overwrite)
-        batch = output.earlier_batch() if earlier else job.batch_size
+        batch = job.batch_size if earlier is None else earlier
         with closing(open_engine(setup, batch, report.note)) as engine:
-            if earlier:
-                output.resume(setup.recipe, report)
+            if earlier is None:
+                output.begin(recipe, engine.batch)
             else:
-                output.begin(setup.recipe, engine.batch)
+                output.resume(recipe, report)
             resumed = len(output.records)
             try:
                 Loop(setup, output, engine, report).run()
             except BaseException:
-                _say_what_is_kept(output, report)
+                if kept := output.kept():
+                    report.note(kept)
                 raise
-        seconds = round(time.monotonic() - clock, 3)
-        story = {"started": began.isoformat(timespec="seconds"), "seconds": seconds, "resumed_windows": resumed}
-        manifest = assemble(setup, output.records, engine, story)
+        story = Story(
+            recipe=recipe,
+            started=began.isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - clock, 3),
+            resumed_windows=resumed,
+            device=engine.device_name,
+            workers=engine.workers,
+            assignment=engine.solver,
+        )
+        manifest = assemble(setup, output.records, story)
         output.seal(manifest, setup.source.class_names)
     return Result(job.out, setup.plan.rows, manifest)
 
 
-def _output(job: Job, setup: Setup, stream: RawIOBase | None) -> Output | StreamOutput:
+def _output(setup: Setup, stream: RawIOBase | None) -> Output:
+    job = setup.job
     if not job.streams:
-        return Output(job.out, job.container, setup.fields, setup.plan, job.encoding)
-    if stream is None:
-        raise UsageError("--out -: the command line streams to its stdout; from Python name a file or a folder")
+        return PartOutput(job.out, job.container, setup.fields, setup.plan, job.encoding)
+    if stream is None or job.manifest is None:
+        what = "the command line streams to its stdout"
+        raise UsageError(what, at="--out -", advice="from Python name a file or a folder")
     from mixcli.pipeline.stream_output import StreamOutput
 
     return StreamOutput(stream, job.manifest, setup.fields, setup.plan, job.encoding)
@@ -112,17 +123,17 @@ def _output(job: Job, setup: Setup, stream: RawIOBase | None) -> Output | Stream
 def open_engine(setup: Setup, batch: int | None = None, note: Callable[[str], None] = lambda sentence: None) -> Engine:
     """The engine of a job."""
     job = setup.job
-    return Engine(
-        job.method, setup.model, job.device, job.workers, batch, job.saliency_target, job.keep, job.normalize, job.norm,
-        note, job.layer,
-    )  # fmt: skip
-
-
-def _say_what_is_kept(output: Output | StreamOutput, report: Report) -> None:
-    kept = len(output.records)
-    if kept and isinstance(output, Output):
-        part = output.sink.part
-        report.note(f"{kept} of {len(output.plan.windows)} windows are kept in {part}; --resume goes on from there")
+    feed = Feed(
+        method=job.method,
+        device=choose_device(job.device),
+        model=setup.model,
+        target=job.saliency_target,
+        normalize=job.normalize or "none",
+        norm=job.norm,
+        layer=job.layer,
+        keep=job.keep,
+    )
+    return Engine(setup.kind.tensors(setup.opened, feed), workers=job.workers, batch=batch, note=note)
 
 
 GOOD = 0.9  # accuracy from which nobody asks whether another preset would do better
@@ -151,23 +162,23 @@ class Loop:
         self._warn_if_poor()
 
     def _start(self, window: Window) -> Work:
-        clouds = self.setup.reader.read(window.samples)
-        return self.engine.start(clouds, self.source.labels[window.samples], *self.setup.parents(window))
+        values = self.setup.reader.read(window.samples).values
+        return self.engine.start(values, self.source.labels[window.samples], *self.setup.parents(window))
 
     def _finish(self, window: Window, work: Work, idle: bool) -> None:
         """Mix and write a window, then name it in the journal."""
         self._wait(window, work)
         if work.b is None:
-            work.b = self.setup.greedy(window, work.saliency)
+            work.b = self.setup.greedy(window, work.taken.maps)
         digest, row = WindowDigest(self.setup.fields), self.plan.first_row(window)
 
-        def rows(round_: int, pairs: slice, mixes: list[Mixed]) -> dict[str, np.ndarray]:
-            sides = (work.a, work.b)[: min(self.setup.traits.parents, 2)]
-            sides = np.stack([window.samples[side[round_, pairs]] for side in sides], 1)
-            parent = np.stack([parents_of(mix, sides) for mix in mixes], 1)
-            return mixed_rows(mixes, parent, self.source, self.setup.classes, self.setup.fields)
+        def rows(round_: int, pairs: slice, mixes: Sequence[Mix]) -> dict[str, np.ndarray]:
+            sides = work.sides(round_, pairs)[: min(self.setup.traits.parents, 2)]
+            samples = np.stack([window.samples[side] for side in sides], 1)
+            return self.setup.rows.mixed(mixes, np.stack([parents_of(mix, samples) for mix in mixes], 1))
 
-        for arrays in self.engine.mixes(work, window.index, self.job.k, self.job.seed, rows, idle):
+        draws = Draws(self.job.seed, window.index, self.job.k)
+        for arrays in self.engine.mixes(work, draws, rows, idle):
             row += self._write(window, row, arrays, digest)
         if self.plan.originals:
             self._write_originals(window, work, digest)
@@ -181,8 +192,8 @@ class Loop:
         except NonFinite as e:
             path, index = self.source.address(int(window.samples[e.rows[0]]))
             kind = self.setup.kind
-            reason = f"the model's output or gradient for this {kind.ONE} is not finite"
-            raise BadSample(path, index, reason, kind.NOT_FINITE) from e
+            reason = f"the model's output or gradient for this {kind.one} is not finite"
+            raise BadSample(path, index, reason, kind.not_finite) from e
 
     def _write(self, window: Window, row: int, arrays: dict[str, np.ndarray], digest: WindowDigest) -> int:
         self.output.write(window.index, row, arrays, digest)
@@ -195,12 +206,10 @@ class Loop:
         for run_ in runs(rows[order]):
             at = position[order[: len(run_)]]
             order = order[len(run_) :]
-            saliency = None if work.saliency is None else work.saliency[at]
-            found = self.setup.kind.unmixed(work.values[at], saliency)
-            arrays = original_rows(found, window.samples[at], self.source, self.setup.classes, self.setup.fields)
+            arrays = self.setup.rows.originals(self.engine.unmixed(work, at), window.samples[at])
             self._write(window, int(run_[0]), arrays, digest)
 
-    def _record(self, window: Window, work: Work, digest: WindowDigest) -> dict[str, Any]:
+    def _record(self, window: Window, work: Work, digest: WindowDigest) -> Record:
         """The journal's line: what the manifest will need to know of this window."""
         return {
             "window": window.index,
@@ -218,7 +227,7 @@ class Loop:
     def _advise(self, work: Work) -> None:
         """What the first window tells of how the model is fed: now, not only in the morning."""
         if self._accuracy() < GOOD:
-            self.hint = self.setup.kind.hint(self.engine, work)
+            self.hint = self.engine.hint(work)
         if self._is_poor():
             if len(self.plan.windows) > 1:
                 self._warn_if_poor()
@@ -236,12 +245,13 @@ class Loop:
         return self._accuracy() < chance + (1 - chance) / 4
 
     def _warn_if_poor(self) -> None:
-        if not self._is_poor():
+        model = self.setup.model
+        if model is None or not self._is_poor():
             return
         measured = accuracy(self.setup, self.output.records)
-        what = "points" if self.setup.model.task == "segment" else "source samples"
+        what = "points" if model.task == "segment" else "source samples"
         self.report.note(
             f"warning: the checkpoint labels only {measured['accuracy']:.1%} of {measured['judged']:,} {what} rightly "
             f"(chance is {self.setup.chance:.1%}); likely causes: another class order, "
-            f"{self.hint or self.setup.kind.HINT}"
+            f"{self.hint or self.setup.kind.causes}"
         )

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixcli.errors import CheckpointError, MixError, UsageError
 from mixcli.methods import FROM_A_MODEL, guided, kinds_of
-from mixcli.pipeline import manifest as manifest_
+from mixcli.pipeline.greedy import greedy_partners
 from mixcli.pipeline.job import Job
-from mixcli.pipeline.kinds import kind
+from mixcli.pipeline.kinds.contract import Kind, Opened
+from mixcli.pipeline.kinds.table import kind
 from mixcli.pipeline.plan import Plan, Window
 from mixcli.pipeline.report import Report
+from mixcli.pipeline.rows import Rows
 from mixcli.sources import fingerprint
 from mixcli.sources.named_files import Root
+from mixcli.sources.source import Source
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mixcli.models import Classifier
 
 MOST_CLASSES = 1 << 20  # every row has a share for each
 
@@ -29,7 +36,7 @@ class Setup:
         job = with_pairing(job)
         self.traits = traits = job.method.traits
         self.kind = kind(traits.writes or traits.data)
-        report.of(self.kind.ONE)
+        report.of(self.kind.one)
         self.source, notes = open_source(job, self.kind)
         job = self.kind.sized(job, self.source, report.note)
         self.model = load_model(job, self.kind) if traits.saliency in FROM_A_MODEL else None
@@ -40,28 +47,39 @@ class Setup:
         if job.ckpt and not self.model:
             report.note(f"{traits.name} needs no checkpoint with these options: {job.ckpt} is not loaded")
         self.plan = Plan(
-            self.source.labels, job.window, job.k, job.partners, job.pairing, job.pairing_fallback == "random",
-            job.seed, job.shard, job.include_originals,
-        )  # fmt: skip
+            self.source.labels,
+            window=job.window,
+            k=job.k,
+            partners=job.partners,
+            pairing=job.pairing or traits.pairing,
+            fallback=job.pairing_fallback == "random",
+            seed=job.seed,
+            shard=job.shard,
+            originals=job.include_originals,
+        )
         if not self.plan.windows:
             cuts, (part, parts) = len(self.plan.cuts), job.shard
             windows = f"{cuts} window{'s' * (cuts != 1)}"
             report.note(f"only {windows}; shard {part}/{parts} has none of them: a smaller --window makes more")
-        self.reader = self.kind.reader(job, self.source, self.classes, self.model, report.note)
-        self.fields = self.kind.fields(job, self.source, self.classes, self.model)
+        self.opened = Opened(job, self.source, self.model, self.classes)
+        self.reader = self.kind.reader(self.opened, report.note)
+        self.fields = self.kind.fields(self.opened)
+        self.rows = Rows(self.source, self.classes, self.fields)
 
     def _class_count(self, report: Report) -> int:
         """Classes of the soft labels; a model of other classes must be asked for its own prediction."""
         source, model, asked = self.source, self.model, self.job.classes
         if asked and source.class_names and asked != len(source.class_names):
-            raise UsageError(f"--classes {asked}: the source names {len(source.class_names)} classes")
+            raise UsageError(f"the source names {len(source.class_names)} classes", at=f"--classes {asked}")
         classes = asked or source.known_classes()
         if classes > MOST_CLASSES:
             raise MixError(
-                f"{source.paths[0]}: its labels go up to {classes - 1:,}; number the classes below {MOST_CLASSES:,}"
+                f"its labels go up to {classes - 1:,}",
+                at=source.paths[0],
+                advice=f"number the classes below {MOST_CLASSES:,}",
             )
         if model and model.task == "segment":
-            if classes > model.classes:
+            if classes > (model.classes or 0):
                 raise CheckpointError(f"{model.path} tells {model.classes} categories apart, the source has {classes}")
             return classes
         if model and model.classes != classes:
@@ -71,7 +89,7 @@ class Setup:
                 sure = source.class_names or asked
                 other = "" if sure else f"--classes {model.classes} if the source has as many, or "
                 how = f"pass {other}--saliency-target predicted to take saliency towards the model's own prediction"
-                raise CheckpointError(f"{told}; {how}")
+                raise CheckpointError(told, advice=how)
             report.note(
                 f"{told}: saliency is taken towards the model's own prediction, labels stay the source's, and the "
                 "checkpoint's accuracy cannot be measured"
@@ -88,7 +106,8 @@ class Setup:
     @property
     def chance(self) -> float:
         """Accuracy of a guess."""
-        return 1 / (self.model.parts if self.model and self.model.task == "segment" else self.classes)
+        parts = self.model.parts if self.model and self.model.task == "segment" else None
+        return 1 / (parts or self.classes)
 
     @cached_property
     def source_files(self) -> list[dict[str, Any]]:
@@ -97,16 +116,6 @@ class Setup:
             for part, path in zip(self.source.parts, self.source.paths, strict=True)
         ]
 
-    @cached_property
-    def recipe(self) -> dict[str, Any]:
-        """See `manifest.recipe`; as JSON gives it back."""
-        from mixcli.pipeline.engine import choose_device
-
-        names = ("sha256", "name", "options")
-        model = {name: getattr(self.model, name) for name in names} if self.model else None
-        device = choose_device(self.job.device).type
-        return json.loads(json.dumps(manifest_.recipe(self.job, self.source_files, model, self.classes, device)))
-
     def stand_ins(self, window: Window) -> np.ndarray:
         """Each position itself, or the next good one in the window, after it was read -> (w,) i64."""
         good = np.array([int(s) not in self.reader.bad for s in window.samples])
@@ -114,8 +123,8 @@ class Setup:
             raise self.reader.error(int(window.samples[~good][0]))
         if good.sum() < min(self.traits.parents, 2):
             raise MixError(
-                f"window {window.index} has {good.sum()} good samples of {len(window)}; {self.traits.name} needs "
-                f"{min(self.traits.parents, 2)}"
+                f"window {window.index} has {good.sum()} good samples of {len(window)}",
+                advice=f"{self.traits.name} needs {min(self.traits.parents, 2)}",
             )
         following = np.flatnonzero(good)
         return following[np.searchsorted(following, np.arange(len(window))) % len(following)]
@@ -134,7 +143,7 @@ class Setup:
     def greedy(self, window: Window, saliency: np.ndarray) -> np.ndarray:
         """Positions of b in each round, from the maps (w,H,W) of all positions -> (R,w) i64."""
         stand_in = self.stand_ins(window)
-        return stand_in[self.kind.greedy_partners(saliency[stand_in], self.job.partners)]
+        return stand_in[greedy_partners(saliency[stand_in], self.job.partners)]
 
     def fallbacks(self, window: Window) -> int:
         """Pairs of a window that no legal partner was left for."""
@@ -143,7 +152,7 @@ class Setup:
         return sum(self.plan.pairs(window, r).fallbacks for r in range(self.job.partners))
 
 
-def open_source(job: Job, kind_: Any) -> tuple[Any, list[str]]:
+def open_source(job: Job, kind_: Kind) -> tuple[Source, list[str]]:
     """The source and notes on how it was read; where it holds the other kind of data, the error says so."""
     try:
         return kind_.open_source(job)
@@ -153,7 +162,7 @@ def open_source(job: Job, kind_: Any) -> tuple[Any, list[str]]:
         if not _holds(other, job):
             raise
     mixed = f"--on {other} mixes them" if other in kinds_of(type(job.method)) else f"{name} mixes {data}"
-    raise UsageError(f"{job.sources[0]}: holds {other}; {mixed}")
+    raise UsageError(f"holds {other}", at=job.sources[0], advice=mixed)
 
 
 def _holds(other: str, job: Job) -> bool:
@@ -168,16 +177,17 @@ def with_pairing(job: Job) -> Job:
     """The job with its pairing, and a method that takes the maps that were asked for or that the pairing needs."""
     traits = job.method.traits
     if traits.group and job.pairing not in (None, "group"):
-        raise UsageError(f"--pairing {job.pairing}: {traits.name} mixes groups, not pairs; leave it out")
+        what = f"{traits.name} mixes groups, not pairs"
+        raise UsageError(what, at=f"--pairing {job.pairing}", advice="leave it out")
     pairing = "group" if traits.group else "none" if traits.parents == 1 else job.pairing or traits.pairing
     if pairing == "greedy" and traits.data != "images":
-        raise UsageError(f"--pairing greedy: is for images, and {traits.name} mixes {traits.data}")
+        raise UsageError(f"is for images, and {traits.name} mixes {traits.data}", at="--pairing greedy")
     wanted = job.saliency or traits.saliency or ("spectral" if pairing == "greedy" else None)
-    method = job.method if wanted == traits.saliency else guided(job.method, wanted)
+    method = job.method if wanted in (None, traits.saliency) else guided(job.method, wanted)
     return replace(job, method=method, pairing=pairing)
 
 
-def load_model(job: Job, kind: Any) -> Any:
+def load_model(job: Job, kind_: Kind) -> Classifier:
     """The network. One that is not mixcli's own has been tried on one sample, which tells its classes."""
     from mixcli.models import load
     from mixcli.models.programs import Program
@@ -186,13 +196,13 @@ def load_model(job: Job, kind: Any) -> Any:
     model = load(job.ckpt, job.model, job.trust_ckpt, traits.data)
     if model.data != traits.data:
         what = f"is a classifier of {model.data} ({model.name})"
-        raise CheckpointError(f"{model.path}: {what}; {traits.name} mixes {traits.data}")
+        raise CheckpointError(what, at=model.path, advice=f"{traits.name} mixes {traits.data}")
     if model.classes and not isinstance(model.net, Program):
         return model
-    return replace(model, classes=_tried(model, kind.probe(job, model), traits.saliency == "gradient"))
+    return replace(model, classes=_tried(model, kind_.probe(job, model), traits.saliency == "gradient"))
 
 
-def _tried(model: Any, sample: Any, differentiated: bool) -> int:
+def _tried(model: Classifier, sample: Tensor, differentiated: bool) -> int:
     """The classes that a network tells apart, and whether it does what will be asked of it. sample (1, ...)."""
     import torch
 
@@ -202,7 +212,7 @@ def _tried(model: Any, sample: Any, differentiated: bool) -> int:
     with wording(model.path, f"the model fails on a sample {tuple(sample.shape)}"), torch.no_grad():
         out = model.net(sample)
     if not isinstance(out, torch.Tensor) or out.ndim != 2 or len(out) != 1:
-        raise CheckpointError(f"{model.path}: for one sample the model must return logits (1, classes)")
+        raise CheckpointError("for one sample the model must return logits (1, classes)", at=model.path)
     if differentiated:
         with wording(model.path, "its logits cannot be differentiated by its input, which saliency needs"):
             logits, pull = autograd_vjp(model.net, sample)

@@ -4,7 +4,7 @@ import pytest
 import mixcli
 from mixcli.checks.inspect import bars, inspect, render
 from mixcli.errors import UsageError
-from mixcli.pipeline.output import Output
+from mixcli.pipeline.part_output import PartOutput
 
 
 def test_the_facts_add_up(tiny):
@@ -22,14 +22,14 @@ def test_the_facts_add_up(tiny):
 
 @pytest.mark.parametrize("out", ["mixed.h5", "mixed.npz", "mixed"])
 def test_an_unfinished_dataset_is_called_so(tiny, monkeypatch, out):
-    finish, path = Output.finish_window, tiny.folder / out
+    finish, path = PartOutput.finish_window, tiny.folder / out
 
     def stop_after_one(self, record):
         finish(self, record)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Output, "finish_window", stop_after_one)
+        patch.setattr(PartOutput, "finish_window", stop_after_one)
         tiny.mix(out)
     part = path.with_name(path.name + ".part")
     for look in (inspect, mixcli.verify, mixcli.open_dataset):

@@ -10,10 +10,10 @@ import pytest
 
 from mixcli.checks.inspect import inspect, render
 from mixcli.checks.pixel_facts import pixels
-from mixcli.data.fields import image_fields, labels
+from mixcli.data.fields import Mixing, image_fields, labels
 from mixcli.datasets.dataset import Dataset
 from mixcli.datasets.h5 import CLASS_NAMES, MANIFEST
-from mixcli.pipeline.manifest import describe_fields
+from mixcli.datasets.recipe import describe_fields
 
 
 def write_images(tiny, rows: int, keep: tuple[str, ...]) -> tuple[Path, np.ndarray, np.ndarray]:
@@ -28,7 +28,7 @@ def write_images(tiny, rows: int, keep: tuple[str, ...]) -> tuple[Path, np.ndarr
         "data": images, "mask": masks, "label": hard, "soft_label": soft, "parent": rng.integers(0, 30, (rows, 2)),
         "parent_label": parent_label, "weight": weight.astype(np.float32),
     }  # fmt: skip
-    fields = image_fields(size, 4, 2, 0, False, keep)
+    fields = image_fields(size, Mixing(4), keep)
     with closing(Dataset(tiny.mix("clouds.h5", "mixup", ckpt=None, overwrite=True).path)) as made:
         manifest = made.manifest
     manifest |= {"rows": rows, "mixes": rows, "windows": [], "fields": describe_fields(fields)}

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from mixcli.checks.scores.score import divergence, render, score
+from mixcli.checks.scores.common import divergence
+from mixcli.checks.scores.score import render, score
 
 
 def test_scores_of_a_run(tiny):

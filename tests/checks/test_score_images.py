@@ -13,15 +13,16 @@ from picture_files import small_net
 import mixcli
 from mixcli import models
 from mixcli.checks.scores import images as scoring_images
+from mixcli.checks.scores.common import cross_entropy
 from mixcli.checks.scores.image_window import kept
 from mixcli.checks.scores.images import _why_unknown
-from mixcli.checks.scores.score import cross_entropy, render, score
+from mixcli.checks.scores.score import render, score
 from mixcli.cli.main import main
 from mixcli.data.images import MixedImages
 from mixcli.datasets.dataset import Dataset
 from mixcli.errors import UsageError
 from mixcli.methods import get
-from mixcli.pipeline.kinds.images import normalised
+from mixcli.pipeline.kinds.images_tensors import normalised
 from mixcli.pipeline.report import Report
 from mixcli.saliency import images as picture_saliency
 from mixcli.saliency.normalize import PRESETS

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mixcli.data.fields import Field, image_fields
+from mixcli.data.fields import Field, Mixing, image_fields
 from mixcli.datasets import picture_rows
 from mixcli.datasets.container import open_sink
 from mixcli.datasets.folder import MixedFolder
@@ -22,7 +22,7 @@ from mixcli.files import threads
 from mixcli.files.picture_files import Png
 
 SIZE, ROWS = (6, 9), 7
-FIELDS = image_fields(SIZE, 3, 2, 1, True, ("mask",))
+FIELDS = image_fields(SIZE, Mixing(3, draws=1, query=True), ("mask",))
 
 
 def values(fields=FIELDS, rows=ROWS):
@@ -82,7 +82,7 @@ def test_every_level_keeps_every_pixel(size, level, seed, most):
 
 
 def test_levels_change_the_size_and_nothing_else(tmp_path):
-    fields, sizes = image_fields((64, 64), 3, 2, 0, False, ()), []
+    fields, sizes = image_fields((64, 64), Mixing(3)), []
     stripes = np.tile(np.arange(64, dtype=np.uint8)[None, :, None, None], (1, 1, 64, 3))
     for level in (None, 0, 1, 9):
         sink = open_sink(tmp_path / f"level{level}", fields, 1, "folder", None if level is None else Png(level))

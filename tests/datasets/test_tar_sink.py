@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mixcli.data.fields import Field, image_fields
+from mixcli.data.fields import Field, Mixing, image_fields
 from mixcli.datasets import tar_sink
 from mixcli.datasets.container import open_mixed, open_sink
 from mixcli.errors import MixError
 from mixcli.sources.images.tar import samples
 
 SIZE, ROWS = (6, 9), 7
-FIELDS = image_fields(SIZE, 3, 2, 1, True, ("mask",))
+FIELDS = image_fields(SIZE, Mixing(3, draws=1, query=True), ("mask",))
 
 
 def values(fields=FIELDS, rows=ROWS):

@@ -11,7 +11,7 @@ from PIL import Image
 import mixcli
 from mixcli.datasets.dataset import Dataset
 from mixcli.methods import FROM_A_MODEL, get, kinds_of
-from mixcli.pipeline.output import Output
+from mixcli.pipeline.part_output import PartOutput
 
 CASES = [(name, kind) for name in sorted(mixcli.METHODS) for kind in kinds_of(get(name))]
 
@@ -109,14 +109,14 @@ def test_stopped_and_resumed_it_is_byte_equal_whatever_the_workers(runs, monkeyp
     arguments = {"k": 2, "partners": 1 if runs.traits.parents == 1 else 2, "include_originals": True}
     whole = runs("whole.h5", workers=1, **arguments)
     check(whole, runs)
-    finish = Output.finish_window
+    finish = PartOutput.finish_window
 
     def stop_after_one(self, record):
         finish(self, record)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Output, "finish_window", stop_after_one)
+        patch.setattr(PartOutput, "finish_window", stop_after_one)
         runs("stopped.npz", workers=2, **arguments)
     again = runs("stopped.npz", workers=2, resume=True, **arguments)
     assert again.manifest["resumed_windows"] == 1

@@ -114,18 +114,18 @@ class Stop(BaseException):
 
 @pytest.mark.parametrize("form", [None, "webdataset"])
 def test_an_interrupted_folder_goes_on(gallery, monkeypatch, form):
-    from mixcli.pipeline.output import Output
+    from mixcli.pipeline.part_output import PartOutput
 
     arguments = {"partners": 2, "include_originals": True, "keep": ("mask",)}
     whole = gallery.mix("guidedmixup", "whole.h5", **arguments)
-    finish = Output.finish_window
+    finish = PartOutput.finish_window
 
     def finish_one(self, record):
         finish(self, record)
         raise Stop
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(Output, "finish_window", finish_one)
+        patch.setattr(PartOutput, "finish_window", finish_one)
         gallery.mix("guidedmixup", "mixed", format=form, **arguments)
     result = gallery.mix("guidedmixup", "mixed", format=form, resume=True, **arguments)
     assert result.manifest["resumed_windows"] == 1

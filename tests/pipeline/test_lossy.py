@@ -18,7 +18,7 @@ from PIL import Image
 import mixcli
 from mixcli.checks.inspect import inspect
 from mixcli.cli.main import main
-from mixcli.data.fields import image_fields
+from mixcli.data.fields import Mixing, image_fields
 from mixcli.datasets.codecs import FILES
 from mixcli.datasets.container import open_sink
 from mixcli.datasets.dataset import Dataset
@@ -28,7 +28,7 @@ from mixcli.files.picture_files import Jpg, Png, Webp, alike, decoded, encoded, 
 from mixcli.methods import get
 from mixcli.pipeline.job import Job
 from mixcli.pipeline.merge import merge
-from mixcli.pipeline.output import Output
+from mixcli.pipeline.part_output import PartOutput
 
 FORMS = ("jpg", "webp", "webdataset-jpg")
 LOSSY = (Jpg(), Jpg(75), Jpg(20), Webp(), Webp(40))
@@ -85,7 +85,7 @@ def test_settings_that_do_not_fit():
         with pytest.raises(UsageError, match=says):
             encoding(name, quality, level)
     with pytest.raises(UsageError, match=r"a \.webp has at most 16,383 pixels a side, not 4x16384; take png"):
-        open_sink(Path("mixed"), image_fields((4, 16384), 2, 2, 0, False, ()), 1, "folder", Webp())
+        open_sink(Path("mixed"), image_fields((4, 16384), Mixing(2)), 1, "folder", Webp())
 
 
 def as_file(array, form, **options):
@@ -164,7 +164,7 @@ def test_tiles_that_are_cut_off_count_as_they_are():
 
 
 SIZE, ROWS = (20, 24), 7
-FIELDS = image_fields(SIZE, 3, 2, 1, True, ("mask",))
+FIELDS = image_fields(SIZE, Mixing(3, draws=1, query=True), ("mask",))
 
 
 def values(rows=ROWS):
@@ -304,14 +304,14 @@ class Stop(BaseException):
 @pytest.mark.parametrize("form", FORMS)
 def test_an_interrupted_run_goes_on_byte_for_byte(gallery, monkeypatch, form):
     arguments = {"format": form, "include_originals": True, "keep": ("mask",), "quality": 85}
-    whole, finish = gallery.mix("sage", "whole", **arguments), Output.finish_window
+    whole, finish = gallery.mix("sage", "whole", **arguments), PartOutput.finish_window
 
     def finish_one(self, record):
         finish(self, record)
         raise Stop
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(Output, "finish_window", finish_one)
+        patch.setattr(PartOutput, "finish_window", finish_one)
         gallery.mix("sage", "mixed", **arguments)
     for other, says in (({"quality": 84}, "quality 84 is not 85"), ({"format": "png", "quality": None}, "None is not")):
         with pytest.raises(UsageError, match=f"--resume: the earlier run was another: .*{says}"):
@@ -325,14 +325,14 @@ def test_an_interrupted_run_goes_on_byte_for_byte(gallery, monkeypatch, form):
 
 
 def test_a_window_that_rotted_is_made_again(gallery, monkeypatch):
-    finish = Output.finish_window
+    finish = PartOutput.finish_window
 
     def finish_one(self, record):
         finish(self, record)
         raise Stop
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(Output, "finish_window", finish_one)
+        patch.setattr(PartOutput, "finish_window", finish_one)
         gallery.mix("cutmix", "mixed", format="jpg")
     path = gallery.folder / "mixed.part" / "00000" / "000003.jpg"
     path.write_bytes((path.parent / "000004.jpg").read_bytes())

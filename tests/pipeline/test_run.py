@@ -144,16 +144,16 @@ class Stop(BaseException):
 
 def stop_after(windows, monkeypatch):
     """Make the run stop as Ctrl-C would once so many windows are in the journal."""
-    from mixcli.pipeline.output import Output
+    from mixcli.pipeline.part_output import PartOutput
 
-    finish, count = Output.finish_window, iter(range(windows))
+    finish, count = PartOutput.finish_window, iter(range(windows))
 
     def finish_window(self, record):
         finish(self, record)
         if next(count, None) == windows - 1:
             raise Stop
 
-    monkeypatch.setattr(Output, "finish_window", finish_window)
+    monkeypatch.setattr(PartOutput, "finish_window", finish_window)
 
 
 def interrupted(tiny, monkeypatch, windows=2, out="mixed.h5"):

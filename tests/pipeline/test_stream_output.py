@@ -17,7 +17,7 @@ from conftest import rows_of
 
 import mixcli
 from mixcli.cli.main import main
-from mixcli.data.fields import Field, image_fields
+from mixcli.data.fields import Field, Mixing, image_fields
 from mixcli.datasets.codecs import FILES
 from mixcli.datasets.stream_sink import StreamSink
 from mixcli.errors import MixError, UsageError
@@ -29,7 +29,7 @@ from mixcli.pipeline.run import run
 from mixcli.pipeline.stream_output import write_manifest
 
 SIZE, ROWS = (6, 9), 7
-FIELDS = image_fields(SIZE, 3, 2, 1, True, ("mask",))
+FIELDS = image_fields(SIZE, Mixing(3, draws=1, query=True), ("mask",))
 
 
 class Pipe(io.RawIOBase):

@@ -1,6 +1,8 @@
-"""What is measured of each mixed image, one window of them at a time. `scoring_images` says what it is good for."""
+"""What is measured of each mixed image, one window of them at a time. `images` says what it is good for."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -8,14 +10,13 @@ from torch import Tensor
 
 from mixcli.algorithms.best_offset import shifted
 from mixcli.checks.replay import remade
-from mixcli.checks.scores.score import cross_entropy, divergence
+from mixcli.checks.scores.common import cross_entropy, divergence
 from mixcli.data.images import MixedImages
 from mixcli.datasets.dataset import Dataset
 from mixcli.pipeline.engine import Engine
-from mixcli.pipeline.kinds.images import normalised
+from mixcli.pipeline.kinds.images_tensors import ImageTensors
 from mixcli.pipeline.report import Report
 from mixcli.pipeline.setup import Setup
-from mixcli.saliency import normalize
 
 SMALL = 0.01  # share below which a class is not asked for
 BLOCK = 64  # rows held at a time
@@ -23,36 +24,66 @@ LOSSY = 5.0  # mean levels of 255 that an encoding may cost
 ROUNDED = 1.5  # levels that rounding costs a mix and its mask
 
 
+class Judge:
+    """The checkpoint that mixes are shown to."""
+
+    def __init__(self, tensors: ImageTensors):
+        self.tensors, self.feed, self.engine = tensors, tensors.feed, Engine(tensors)
+
+    def predictions(self, data: np.ndarray) -> np.ndarray:
+        """log-probabilities of images. (m,H,W,3) u8 -> (m,C) f64."""
+
+        def logits(part: np.ndarray) -> Tensor:
+            return self.tensors.logits(self.tensors.normalised(part))
+
+        parts = np.split(data, range(self.engine.batch, len(data), self.engine.batch))
+        return torch.cat(list(self.engine.feeder.map(logits, parts))).double().log_softmax(1).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A dataset of images that is scored, and what scores it."""
+
+    dataset: Dataset
+    setup: Setup  # of the run that made it
+    judge: Judge
+    maker: Engine  # makes the mixes again
+    report: Report
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the checkpoint's classes are the dataset's."""
+        return self.judge.feed.network.classes == self.setup.classes
+
+
 class Window:
     """Some rows of one window, k of each pair side by side, and their parents."""
 
-    def __init__(
-        self, dataset: Dataset, setup: Setup, judge: Engine, rows: np.ndarray, samples: np.ndarray, report: Report
-    ):
+    def __init__(self, case: Case, rows: np.ndarray, samples: np.ndarray):
         """rows (m,) of the dataset; samples (u,) i64, their parents in the source, sorted."""
-        self.dataset, self.setup, self.judge, self.rows, self.report = dataset, setup, judge, rows, report
+        self.case, self.rows = case, rows
+        self.dataset, self.setup, self.judge, self.report = case.dataset, case.setup, case.judge, case.report
         self.place = {int(sample): i for i, sample in enumerate(samples)}
-        self.pictures, self.labels = setup.reader.read(samples), setup.source.labels[samples]
-        self.comparable = judge.model.classes == setup.classes
+        self.pictures, self.labels = self.setup.reader.read(samples).values, self.setup.source.labels[samples]
+        self.work = self.judge.engine.start(self.pictures, self.labels, np.arange(len(samples))[None], None)
 
-    def measured(self, maker: Engine) -> dict[str, np.ndarray]:
-        """Arrays of one number a row, a parent or a pair of mixes; `maker` makes the mixes again."""
+    def measured(self) -> dict[str, np.ndarray]:
+        """Arrays of one number a row, a parent or a pair of mixes."""
         found, k = self._parents(), self.dataset.recipe["k"]
         step = max(1, BLOCK // k) * k
         blocks = [self._block(self.rows[at : at + step], k) for at in range(0, len(self.rows), step)]
         found |= {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-        return found | self._kept(maker)
+        return found | self._kept()
 
     def _parents(self) -> dict[str, np.ndarray]:
-        """Their saliency, and whether the checkpoint knows them."""
-        work = self.judge.start(self.pictures, self.labels, np.arange(len(self.labels))[None], None)
-        self.judge.wait(work, self.report.progress)
-        self.saliency = work.saliency
+        """Whether the checkpoint knows them; their saliency is there when it has seen them."""
+        work = self.work
+        self.judge.engine.wait(work, self.report.progress)
         share, chance = work.correct.mean(), 1 / self.setup.classes
-        if self.comparable and share < chance + (1 - chance) / 4:
+        if self.case.comparable and share < chance + (1 - chance) / 4:
             self.report.note(
                 f"warning: the checkpoint labels only {share:.1%} of {len(work.correct)} parents rightly; likely "
-                f"causes: another class order, {self.setup.kind.hint(self.judge, work) or self.setup.kind.HINT}"
+                f"causes: another class order, {self.judge.engine.hint(work) or self.setup.kind.causes}"
             )
         return {"parent_right": work.correct}
 
@@ -61,16 +92,16 @@ class Window:
         data, parent = (self.dataset.file.take(name, rows) for name in ("data", "parent"))
         away = np.full(parent.shape, np.inf)
         for row, slot in np.argwhere(parent >= 0):
-            away[row, slot] = apart(data[row], self.pictures.values[self.place[int(parent[row, slot])]])
+            away[row, slot] = apart(data[row], self.pictures[self.place[int(parent[row, slot])]])
         groups = data.reshape(-1, k, *data.shape[1:])
         between = [apart(one, other) for group in groups for one, other in zip(group, group[1:], strict=False)]
-        guesses = self._guesses(rows, data) if self.comparable else {}
+        guesses = self._guesses(rows, data) if self.case.comparable else {}
         self.report.progress(len(rows))
         return {"away": away.min(1), "between": np.array(between), **guesses}
 
     def _guesses(self, rows: np.ndarray, data: np.ndarray) -> dict[str, np.ndarray]:
         """What the checkpoint says of the mixes."""
-        log_p = predictions(self.judge, data)
+        log_p = self.judge.predictions(data)
         soft, label, weight = (self.dataset.file.take(name, rows) for name in ("soft_label", "parent_label", "weight"))
         return {
             "hit": ((label == log_p.argmax(1)[:, None]) & (weight > 0)).any(1),
@@ -79,19 +110,20 @@ class Window:
             "kl": divergence(soft, log_p),
         }
 
-    def _kept(self, maker: Engine) -> dict[str, np.ndarray]:
+    def _kept(self) -> dict[str, np.ndarray]:
         """Share of the saliency of a and of b that each row keeps, NaN where that is unknown, (m,2) f64 `kept`.
 
         `again` (m,) bool: whether the row was made again as it is stored.
         """
         found, again = np.full((len(self.rows), 2), np.nan), np.zeros(len(self.rows), bool)
         at = {int(row): i for i, row in enumerate(self.rows)}
+        maker, saliency = self.case.maker, self.work.taken.maps
         for made in remade(self.setup, maker, self.rows):
             stored = self.dataset.file.take("data", np.array([made.row]))
             if self._is_same(made.mix.data.cpu().numpy(), stored):  # and so its mask is the one that made it
                 places = [self.place[int(i)] for i in made.parent[0] if i >= 0]
-                if not maker.traits.moves:
-                    share = kept(made.mix, list(self.saliency[places]), list(self.pictures.values[places]))
+                if not maker.traits.moves and isinstance(made.mix, MixedImages):
+                    share = kept(made.mix, list(saliency[places]), list(self.pictures[places]))
                     found[at[made.row], : made.parent.shape[1]] = share[: made.parent.shape[1]]
                 again[at[made.row]] = True
             self.report.progress(1)
@@ -111,17 +143,6 @@ def apart(one: np.ndarray, other: np.ndarray) -> float:
     86.0
     """
     return float(np.abs(one.astype(np.int16) - other).mean())
-
-
-def predictions(judge: Engine, data: np.ndarray) -> np.ndarray:
-    """log-probabilities of images. (m,H,W,3) u8 -> (m,C) f64."""
-
-    def logits(part: np.ndarray) -> Tensor:
-        with torch.no_grad():
-            return judge.net(normalised(judge.tensor(part), normalize.parse(judge.normalize)))
-
-    parts = np.split(data, range(judge.batch, len(data), judge.batch))
-    return torch.cat(list(judge.feeder.map(logits, parts))).double().log_softmax(1).cpu().numpy()
 
 
 def in_order(soft: np.ndarray, log_p: np.ndarray) -> np.ndarray:

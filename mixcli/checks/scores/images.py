@@ -20,39 +20,37 @@ from typing import Any
 import numpy as np
 
 from mixcli.checks.replay import job_of
-from mixcli.checks.scores.image_window import Window
-from mixcli.checks.scores.score import PAIRS, fit, worst
+from mixcli.checks.scores.common import PAIRS, Asked, fit, worst
+from mixcli.checks.scores.image_window import Case, Judge, Window
 from mixcli.checks.selection import Selection
 from mixcli.datasets.dataset import Dataset, spread
 from mixcli.errors import UsageError
 from mixcli.methods import guided
-from mixcli.pipeline.engine import Engine
+from mixcli.pipeline.engine import choose_device
+from mixcli.pipeline.kinds.images_tensors import ImageTensors
+from mixcli.pipeline.kinds.tensors import Feed
 from mixcli.pipeline.report import Report
 from mixcli.pipeline.run import open_engine
 from mixcli.pipeline.setup import Setup, load_model
-from mixcli.saliency import normalize as normalize_
+from mixcli.saliency import normalize
 
 WINDOWS = 8  # that are read again unless all are: no mix can be made without its window
 NEAR_LEVEL = 2.0  # of 255
 KNOWN = 0.9  # share of mixes whose masks must tell where a parent is
 
 
-def measure(
-    selection: Selection, ckpt: str | None, trust: bool, normalize: str | None, full: bool, report: Report
-) -> dict[str, Any]:
+def measure(selection: Selection, asked: Asked, report: Report) -> dict[str, Any]:
     """What is measured of the mixes of some pairs, or of all of them."""
     dataset = selection.dataset
-    setup, judge = opened(selection, ckpt, trust, normalize)
-    windows = list(rows_by_window(dataset, full))
+    setup, judge = opened(selection, asked)
+    windows = list(rows_by_window(dataset, asked.full))
     parents = [np.unique(p[p >= 0]) for p in (dataset.file.take("parent", rows) for rows in windows)]
     report.of("image")
     report.begin(sum(map(len, parents)) + 2 * sum(map(len, windows)), 0)
-    with closing(judge), closing(open_engine(setup)) as maker:
+    with closing(judge.engine), closing(open_engine(setup)) as maker:
         setup.reader.load("skip")
-        measured = [
-            Window(dataset, setup, judge, rows, samples, report).measured(maker)
-            for rows, samples in zip(windows, parents, strict=True)
-        ]
+        case = Case(dataset, setup, judge, maker, report)
+        measured = [Window(case, rows, samples).measured() for rows, samples in zip(windows, parents, strict=True)]
     found = {name: np.concatenate([part[name] for part in measured]) for name in measured[0]}
     summary = _summary(np.concatenate(windows), found, judge)
     why = None if summary["saliency_kept"] else _why_unknown(setup, found["again"])
@@ -71,22 +69,38 @@ def _why_unknown(setup: Setup, again: np.ndarray) -> str:
     return "the masks do not tell where the parents are"
 
 
-def opened(selection: Selection, ckpt: str | None, trust: bool, normalize: str | None) -> tuple[Setup, Engine]:
-    """What makes the mixes again, and the engine of the checkpoint that judges them, which may be another one."""
+def opened(selection: Selection, asked: Asked) -> tuple[Setup, Judge]:
+    """What makes the mixes again, and the checkpoint that judges them, which may be another one."""
     dataset = selection.dataset
     told = dataset.manifest["checkpoint"]
-    if not (told or ckpt):
+    if not (told or asked.ckpt):
         raise UsageError(
-            f"{dataset.path}: was made without a checkpoint; --ckpt gives one to score it with, and --normalize says "
-            "what its images were normalised by"
+            "was made without a checkpoint",
+            at=dataset.path,
+            advice="--ckpt gives one to score it with, and --normalize says what its images were normalised by",
         )
-    own = told["path"] if told and Path(told["path"]).is_file() else ckpt if told else None
-    setup = Setup(job_of(dataset, [Path(p) for p in selection.reader.source.paths], own, trust), Report())
-    job, preset = replace(setup.job, ckpt=ckpt or told["path"]), normalize or setup.job.normalize
-    normalize_.parse(preset)  # a wrong one is told before any work
-    model, method = load_model(job, setup.kind), guided(job.method, "gradient")
-    target = job.saliency_target if model.classes == setup.classes else "predicted"
-    return setup, Engine(method, model, job.device, target=target, normalize=preset, norm=job.norm)
+    own = told["path"] if told and Path(told["path"]).is_file() else asked.ckpt if told else None
+    setup = Setup(job_of(dataset, _paths(selection), own, asked.trust), Report())
+    job = replace(setup.job, ckpt=asked.ckpt or told["path"])
+    preset = asked.normalize or job.normalize or "none"
+    normalize.parse(preset)  # a wrong one is told before any work
+    model = load_model(job, setup.kind)
+    feed = Feed(
+        method=guided(job.method, "gradient"),
+        device=choose_device(job.device),
+        model=model,
+        target=job.saliency_target if model.classes == setup.classes else "predicted",
+        normalize=preset,
+        norm=job.norm,
+    )
+    return setup, Judge(ImageTensors(feed))
+
+
+def _paths(selection: Selection) -> list[Path]:
+    """Of the source, which whoever scores has opened."""
+    if selection.reader is None:
+        raise AssertionError("scores need the source")
+    return [Path(p) for p in selection.reader.source.paths]
 
 
 def rows_by_window(dataset: Dataset, full: bool) -> Iterator[np.ndarray]:
@@ -101,12 +115,12 @@ def rows_by_window(dataset: Dataset, full: bool) -> Iterator[np.ndarray]:
             yield (mine[:, None] + np.arange(k)).ravel()
 
 
-def _summary(rows: np.ndarray, found: dict[str, np.ndarray], judge: Engine) -> dict[str, Any]:
+def _summary(rows: np.ndarray, found: dict[str, np.ndarray], judge: Judge) -> dict[str, Any]:
     known = "kl" in found  # else the checkpoint's classes are not the dataset's
     return {
         "rows_scored": len(rows),
-        "checkpoint": judge.model.path,
-        "normalize": judge.normalize,
+        "checkpoint": judge.feed.network.path,
+        "normalize": judge.feed.normalize,
         "top1": _mean(found.get("hit")),
         "parents_top1": _mean(found["parent_right"]) if known else None,
         "top2": _mean(found.get("order")),

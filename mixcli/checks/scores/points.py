@@ -15,24 +15,27 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from mixcli.checks.row_saliency import with_saliency
-from mixcli.checks.scores.score import PAIRS, divergence, fit, worst
+from mixcli.checks.scores.common import PAIRS, Asked, divergence, fit, worst
 from mixcli.checks.selection import Selection, Shown
 from mixcli.datasets.dataset import spread
+from mixcli.models import Classifier
 from mixcli.pipeline.engine import usable_cores
 from mixcli.pipeline.report import Report
 
 NEAR_COPY = 0.01
 
 
-def measure(selection: Selection, ckpt: str | None, trust: bool, full: bool, report: Report) -> dict[str, Any]:
+def measure(selection: Selection, asked: Asked, report: Report) -> dict[str, Any]:
     """What is measured of the mixes of some pairs, or of all of them."""
     dataset = selection.dataset
     k = dataset.recipe["k"]
-    pairs = spread(dataset.mixes // k, None if full else PAIRS)
+    pairs = spread(dataset.mixes // k, None if asked.full else PAIRS)
     rows = (pairs[:, None] * k + np.arange(k)).ravel()
     report.of("cloud")
     report.begin(2 * len(rows), 0)
-    shown, model = with_saliency(selection, selection.load(rows), ckpt, trust, report.progress)
+    shown, model = with_saliency(selection, selection.load(rows), asked.ckpt, asked.trust, report.progress)
+    if model is None:
+        raise AssertionError("saliency of clouds is a classifier's")
     soft = np.stack([dataset.file.read("soft_label", int(row), 1)[0] for row in rows])
     comparable = model.task == "classify" and model.classes == soft.shape[1]
     kl = divergence(soft, predictions(model, shown, report)) if comparable else None
@@ -54,11 +57,13 @@ def _kept(shown: list[Shown]) -> dict[str, float]:
 
 
 def _kept_of(one: Shown) -> tuple[float, float]:
+    if one.index is None or one.lam is None:
+        raise AssertionError("a mix of clouds knows its points' parents and their shares")
     own, other = (s[np.maximum(i, 0)] for s, i in zip(one.parent_saliency, one.index.T, strict=True))
     return float((one.lam * own).sum()), float(((1 - one.lam) * other).sum())
 
 
-def predictions(model: Any, shown: list[Shown], report: Report) -> np.ndarray:
+def predictions(model: Classifier, shown: list[Shown], report: Report) -> np.ndarray:
     """log-probabilities (m,C) f64 of the checkpoint on the mixes; normals, where it wants them, are zero."""
     import torch
 

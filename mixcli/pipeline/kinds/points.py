@@ -1,155 +1,121 @@
-"""Point clouds: their saliency from a classifier or a segmentation network, and what travels with their points."""
+"""Point clouds, as the setup asks for them: their files, how many points, and which fields they give."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
-from mixcli.data.fields import Field, cloud_fields
-from mixcli.data.points import Mixed, Samples, travel_normals, travel_saliency, travel_seg
-from mixcli.data.prepared_clouds import NORMALIZE, Clouds
+from mixcli.data.fields import Carried, Field, cloud_fields
+from mixcli.data.prepared_clouds import NORMALIZE
 from mixcli.errors import BadSample, CheckpointError, UsageError
 from mixcli.pipeline.job import Job
-from mixcli.pipeline.kinds import Heat
-from mixcli.sources import source as sources
+from mixcli.pipeline.kinds.contract import Opened
 from mixcli.sources.cloud_reader import Reader
-from mixcli.sources.source import Source
+from mixcli.sources.source import Source, open_source
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mixcli.pipeline.engine import Engine, Work
+    from mixcli.models import Classifier
+    from mixcli.pipeline.kinds.points_tensors import PointTensors
+    from mixcli.pipeline.kinds.tensors import Feed
 
-CPU_BATCH, CUDA_BATCH = 1, 32  # clouds in one model call
-HINT = (
-    "other coordinates (--normalize unit-sphere, another up axis), another number of points (--points) or neighbours "
-    "(--model dgcnn:k=40)"
-)
-ONE, NOT_FINITE = "cloud", "check its scale, or --normalize unit-sphere"
 MESH_POINTS = 2048  # of a mesh, where nothing says how many
 
 
-def open_source(job: Job) -> tuple[Source, list[str]]:
-    return sources.open_source(list(job.sources), job.reading)
+class Points:
+    """See Kind."""
+
+    one: ClassVar[str] = "cloud"
+    causes: ClassVar[str] = (
+        "other coordinates (--normalize unit-sphere, another up axis), another number of points (--points) or "
+        "neighbours (--model dgcnn:k=40)"
+    )
+    not_finite: ClassVar[str] = "check its scale, or --normalize unit-sphere"
+
+    def open_source(self, job: Job) -> tuple[Source, list[str]]:
+        """See Kind."""
+        return open_source(list(job.sources), job.reading)
+
+    def sized(self, job: Job, source: Source, note: Callable[[str], None]) -> Job:
+        """With a number of points: as asked, or as many as the source's clouds have, or else its first one."""
+        if job.points or source.points:
+            return replace(job, points=job.points or source.points)
+        first = source.parts[0].read(slice(0, 1), MESH_POINTS, False)[0]
+        if isinstance(first, str):
+            raise BadSample(*source.address(0), first, "--points says how many points to take")
+        return replace(job, points=len(first))
+
+    def probe(self, job: Job, model: Classifier) -> Tensor:
+        """A cloud. (1,N,C) f32."""
+        import torch
+
+        return torch.linspace(-1, 1, _points(job) * model.channels).reshape(1, _points(job), model.channels)
+
+    def completed(self, job: Job, source: Source, model: Classifier | None) -> Job:
+        """With whether normals travel, and how coordinates are scaled."""
+        if other := set(job.keep) - {"point_source", "saliency"} or (job.size and {"size"}):
+            raise UsageError("is for images, and points are mixed", at=min(other), advice="leave it out")
+        normals = job.normals or bool(model and model.channels == 6)
+        normals |= job.method.traits.parents == 1 and source.has_normals
+        return replace(job, normals=normals, normalize=job.normalize or "none")
+
+    def reader(self, opened: Opened, note: Callable[[str], None]) -> Reader:
+        """See Kind."""
+        job = opened.job
+        if job.normalize not in NORMALIZE:
+            raise UsageError(f"of clouds must be one of {', '.join(NORMALIZE)}", at=f"--normalize {job.normalize}")
+        return Reader(
+            opened.source,
+            opened.classes,
+            points=_points(job),
+            subsample=job.subsample,
+            normalize=job.normalize,
+            seed=job.seed,
+            pad=job.pad,
+            normals=job.normals,
+            seg=opened.source.has_seg,
+            parts=_parts(opened),
+            spool=job.out.parent,
+            note=note,
+        )
+
+    def fields(self, opened: Opened) -> tuple[Field, ...]:
+        """See Kind."""
+        job, mixing = opened.job, opened.mixing
+        carried = Carried(
+            point_weight=job.point_weight and mixing.parents > 1,
+            normals=job.normals,
+            seg=opened.source.has_seg,
+            keep=job.keep,
+        )
+        return cloud_fields(_points(job), mixing, carried)
+
+    def tensors(self, opened: Opened, feed: Feed) -> PointTensors:
+        """See Kind."""
+        from mixcli.pipeline.kinds.points_tensors import PointTensors
+
+        return PointTensors(feed, has_normals=opened.job.normals, has_seg=opened.source.has_seg)
 
 
-def sized(job: Job, source: Source, note: Callable[[str], None]) -> Job:
-    """The job with a number of points: as asked, or as many as the source's clouds have, or else its first one."""
-    if job.points or source.points:
-        return replace(job, points=job.points or source.points)
-    first = source.parts[0].read(slice(0, 1), MESH_POINTS, False)[0]
-    if isinstance(first, str):
-        raise BadSample(*source.address(0), first, "--points says how many points to take")
-    return replace(job, points=len(first))
+def _points(job: Job) -> int:
+    """Of every cloud, once the job is sized."""
+    if job.points is None:
+        raise AssertionError("the job has no number of points yet")
+    return job.points
 
 
-def probe(job: Job, model: Any) -> Tensor:
-    """A cloud to ask a program how many classes it knows. (1,N,C) f32."""
-    import torch
-
-    return torch.linspace(-1, 1, job.points * model.channels).reshape(1, job.points, model.channels)
-
-
-def completed(job: Job, source: Source, model: Any) -> Job:
-    """The job with what follows from source and model: whether normals travel."""
-    if other := set(job.keep) - {"point_source", "saliency"} or (job.size and {"size"}):
-        raise UsageError(f"{min(other)}: is for images, and points are mixed; leave it out")
-    normals = job.normals or bool(model and model.channels == 6)
-    normals |= job.method.traits.parents == 1 and source.has_normals
-    return replace(job, normals=normals, normalize=job.normalize or "none")
-
-
-def reader(job: Job, source: Source, classes: int, model: Any, note: Callable[[str], None]) -> Reader:
-    if job.normalize not in NORMALIZE:
-        raise UsageError(f"--normalize {job.normalize}: of clouds must be one of {', '.join(NORMALIZE)}")
-    return Reader(
-        source, classes, job.points, job.subsample, job.normalize, job.seed, job.pad, job.normals, source.has_seg,
-        _parts(job, source, model), job.out.parent, note,
-    )  # fmt: skip
-
-
-def _parts(job: Job, source: Source, model: Any) -> range | None:
+def _parts(opened: Opened) -> range | None:
     """Part labels that a segmentation checkpoint knows."""
+    model = opened.model
     if not (model and model.task == "segment"):
         return None
-    if not source.has_seg and job.saliency_target == "label":
+    if not opened.source.has_seg and opened.job.saliency_target == "label":
         raise CheckpointError(
-            f"{model.path}: is for part segmentation and the source has no part labels; pass a classifier, or "
-            "--saliency-target predicted to take saliency towards its own parts"
+            "is for part segmentation and the source has no part labels",
+            at=model.path,
+            advice="pass a classifier, or --saliency-target predicted to take saliency towards its own parts",
         )
     first = model.options.get("first", 0)
-    return range(first, first + model.parts)
-
-
-def fields(job: Job, source: Source, classes: int, model: Any) -> tuple[Field, ...]:
-    traits = job.method.traits
-    return cloud_fields(
-        job.points, classes, traits.parents, len(traits.draw_names), traits.query,
-        job.point_weight and traits.parents > 1, job.normals, source.has_seg, job.keep,
-    )  # fmt: skip
-
-
-def map_shape(engine: Engine, clouds: Clouds) -> tuple[int, ...]:
-    return clouds.xyz.shape[1:2]
-
-
-def heat(engine: Engine, clouds: Clouds, labels: np.ndarray) -> Heat:
-    """The gradient's norm at each point, as a distribution. labels (r,) i64."""
-    from mixcli.saliency.points import gradient
-
-    x = engine.tensor(clouds.values[:, :, : engine.model.channels])
-    towards = [engine.tensor(labels) if engine.towards_label else None]
-    if engine.model.task == "segment":
-        towards = [engine.tensor(labels), engine.tensor(clouds.seg) if engine.towards_label else None]
-    found = gradient(engine.net, x, *towards)
-    predicted = found.logits.argmax(-1).cpu().numpy()
-    judged, correct = _judged(engine, clouds, labels, predicted)
-    return Heat(found.map.cpu().numpy(), found.uniform.cpu().numpy(), judged, correct)
-
-
-def _judged(engine: Engine, clouds: Clouds, labels: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions that count, and right ones: of classes (r,), or of each point's part (r,N)."""
-    if engine.model.task != "segment":
-        return np.ones(len(labels), np.int64), (predicted == labels).astype(np.int64)
-    if not clouds.has_seg:
-        return np.zeros(len(labels), np.int64), np.zeros(len(labels), np.int64)
-    known, right = clouds.seg >= 0, predicted + engine.model.options.get("first", 0) == clouds.seg
-    return known.sum(1), (right & known).sum(1)
-
-
-def samples(engine: Engine, clouds: Clouds, rows: np.ndarray, saliency: np.ndarray | None) -> Samples:
-    """What a method sees of one side of some pairs. rows (B,) positions, saliency (B,N)."""
-    heat = None if saliency is None else engine.tensor(saliency)
-    return Samples(engine.tensor(clouds.values[rows, :, :3]), heat)
-
-
-def finished(engine: Engine, mix: Mixed, clouds: Clouds, sides: list[np.ndarray], a: Samples, b: Samples) -> Mixed:
-    """The mix with what its points carry."""
-    found: dict[str, Tensor] = {}
-    if clouds.has_normals:
-        found["normal"] = travel_normals(mix, *(engine.tensor(clouds.values[rows, :, 3:6]) for rows in sides))
-    if clouds.has_seg:
-        parts = (engine.tensor(clouds.values[rows, :, -1].astype(np.int64)) for rows in sides)
-        found["seg"] = travel_seg(mix, *parts)
-    if "saliency" in engine.keep:
-        found["saliency"] = travel_saliency(mix, a.saliency, b.saliency)
-    return replace(mix, **found) if found else mix
-
-
-def unmixed(clouds: Clouds, saliency: np.ndarray | None) -> dict[str, np.ndarray]:
-    """What the samples themselves give to the fields. saliency (m,N)."""
-    found = {
-        "data": clouds.xyz,
-        "point_weight": np.ones(clouds.xyz.shape[:2]),
-        "point_source": np.broadcast_to(np.arange(clouds.xyz.shape[1]), clouds.xyz.shape[:2]),
-    }
-    more = {"normal": clouds.normals, "seg": clouds.seg, "saliency": saliency}
-    return {**found, **{name: values for name, values in more.items() if values is not None}}
-
-
-def hint(engine: Engine, work: Work) -> str:
-    """Nothing that clouds tell of how the model is fed."""
-    return ""
+    return range(first, first + (model.parts or 0))
