@@ -32,7 +32,7 @@ class Mixing:
 
 
 @dataclass(frozen=True)
-class Carried:
+class PerPoint:
     """What the rows of clouds tell of each point."""
 
     point_weight: bool = True
@@ -41,20 +41,19 @@ class Carried:
     keep: tuple[str, ...] = ()  # of "point_source" and "saliency"
 
 
-def cloud_fields(points: int, mixing: Mixing, carried: Carried = Carried()) -> tuple[Field, ...]:
+def cloud_fields(points: int, mixing: Mixing, per_point: PerPoint = PerPoint()) -> tuple[Field, ...]:
     """Fields of a dataset of mixed clouds of `points` points."""
     kept = [Field("data", (points, 3), "<f4"), *_label_fields(mixing)]
-    per_point = Field("point_weight", (points,), "<f4")  # parent a's share of each point
     seg = Field("seg", (points, mixing.parents), "<i8")  # each parent's part label at each point, -1: none
     source = Field("point_source", (points, mixing.parents), "<i4")  # each parent's point, -1: none
     optional = [
         (mixing.draws > 0, _draw(mixing)),
         (mixing.query, Field("query", (2,), "<i4")),  # as indices into each parent
-        (carried.normals, Field("normal", (points, 3), "<f4")),
-        (carried.point_weight, per_point),
-        (carried.seg, seg),
-        ("point_source" in carried.keep, source),
-        ("saliency" in carried.keep, Field("saliency", (points,), "<f4")),  # mixed like the points
+        (per_point.normals, Field("normal", (points, 3), "<f4")),
+        (per_point.point_weight, Field("point_weight", (points,), "<f4")),  # parent a's share of each point
+        (per_point.seg, seg),
+        ("point_source" in per_point.keep, source),
+        ("saliency" in per_point.keep, Field("saliency", (points,), "<f4")),  # mixed like the points
     ]
     return tuple(kept + [field for wanted, field in optional if wanted])
 

@@ -89,5 +89,5 @@ def travel_seg(mixed: Mixed, seg_a: Tensor, seg_b: Tensor) -> Tensor:
     """Each parent's part label at each point, -1 where the parent gives nothing. (B,N) i64 each -> (B,N,2) i64."""
     import torch
 
-    found = [seg.gather(1, at.clamp(min=0)) for seg, at in zip((seg_a, seg_b), mixed.index.unbind(2), strict=True)]
-    return torch.stack(found, 2).where(mixed.index >= 0, -1)
+    parts = [seg.gather(1, at.clamp(min=0)) for seg, at in zip((seg_a, seg_b), mixed.index.unbind(2), strict=True)]
+    return torch.stack(parts, 2).where(mixed.index >= 0, -1)

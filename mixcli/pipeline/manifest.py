@@ -49,15 +49,15 @@ def recipe(job: Job, sources: list[dict[str, Any]], model: dict[str, Any] | None
 
 def versions(how: Encoding | None = None) -> dict[str, str]:
     """Of everything that had a part in the data, and of the decoder where pictures were encoded with loss."""
-    found = {"python": platform.python_version(), "mixcli": __version__}
+    told = {"python": platform.python_version(), "mixcli": __version__}
     for name in ("torch", "numpy", "scipy", "numba", "h5py", "pillow", "pyarrow", "timm"):
         if {"pillow": "PIL"}.get(name, name) in sys.modules:
-            found[name] = importlib.metadata.version(name)
+            told[name] = importlib.metadata.version(name)
     if how and how.lossy:
         from mixcli.files import picture_files as encodings
 
-        found |= encodings.versions(how)
-    return found
+        told |= encodings.versions(how)
+    return told
 
 
 def recipe_of(setup: Setup) -> dict[str, Any]:

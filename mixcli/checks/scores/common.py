@@ -41,9 +41,9 @@ def worst(rows: np.ndarray, kl: np.ndarray) -> list[dict[str, Any]]:
     return [{"row": int(rows[i]), "kl": round(float(kl[i]), 6)} for i in order]
 
 
-def fit(found: dict[str, Any]) -> str:
+def fit(scores: dict[str, Any]) -> str:
     """The line about KL."""
-    if found["kl_mean"] is None:
+    if scores["kl_mean"] is None:
         return "fit        not measured: the checkpoint's classes are not the dataset's"
-    rows = ", ".join(f"{w['row']} ({w['kl']:.1f})" for w in found["worst"][:5])
-    return f"fit        mean KL(soft label | prediction) {found['kl_mean']:.2f} nats; worst rows {rows}"
+    rows = ", ".join(f"{w['row']} ({w['kl']:.1f})" for w in scores["worst"][:5])
+    return f"fit        mean KL(soft label | prediction) {scores['kl_mean']:.2f} nats; worst rows {rows}"

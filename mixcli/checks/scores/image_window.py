@@ -69,11 +69,11 @@ class Window:
 
     def measured(self) -> dict[str, np.ndarray]:
         """Arrays of one number a row, a parent or a pair of mixes."""
-        found, k = self._parents(), self.dataset.recipe["k"]
+        arrays, k = self._parents(), self.dataset.recipe["k"]
         step = max(1, BLOCK // k) * k
         blocks = [self._block(self.rows[at : at + step], k) for at in range(0, len(self.rows), step)]
-        found |= {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-        return found | self._kept()
+        arrays |= {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+        return arrays | self._kept()
 
     def _parents(self) -> dict[str, np.ndarray]:
         """Whether the checkpoint knows them; their saliency is there when it has seen them."""
@@ -115,7 +115,7 @@ class Window:
 
         `again` (m,) bool: whether the row was made again as it is stored.
         """
-        found, again = np.full((len(self.rows), 2), np.nan), np.zeros(len(self.rows), bool)
+        shares, again = np.full((len(self.rows), 2), np.nan), np.zeros(len(self.rows), bool)
         at = {int(row): i for i, row in enumerate(self.rows)}
         maker, saliency = self.case.maker, self.work.taken.maps
         for made in remade(self.setup, maker, self.rows):
@@ -124,10 +124,10 @@ class Window:
                 places = [self.place[int(i)] for i in made.parent[0] if i >= 0]
                 if not maker.traits.moves and isinstance(made.mix, MixedImages):
                     share = kept(made.mix, list(saliency[places]), list(self.pictures[places]))
-                    found[at[made.row], : made.parent.shape[1]] = share[: made.parent.shape[1]]
+                    shares[at[made.row], : made.parent.shape[1]] = share[: made.parent.shape[1]]
                 again[at[made.row]] = True
             self.report.progress(1)
-        return {"kept": found, "again": again}
+        return {"kept": shares, "again": again}
 
     def _is_same(self, again: np.ndarray, stored: np.ndarray) -> bool:
         """Whether a mix comes out as it was written; of lossy files, about so."""

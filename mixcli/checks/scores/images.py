@@ -51,9 +51,9 @@ def measure(selection: Selection, asked: Asked, report: Report) -> dict[str, Any
         setup.reader.load("skip")
         case = Case(dataset, setup, judge, maker, report)
         measured = [Window(case, rows, samples).measured() for rows, samples in zip(windows, parents, strict=True)]
-    found = {name: np.concatenate([part[name] for part in measured]) for name in measured[0]}
-    summary = _summary(np.concatenate(windows), found, judge)
-    why = None if summary["saliency_kept"] else _why_unknown(setup, found["again"])
+    measures = {name: np.concatenate([part[name] for part in measured]) for name in measured[0]}
+    summary = _summary(np.concatenate(windows), measures, judge)
+    why = None if summary["saliency_kept"] else _why_unknown(setup, measures["again"])
     return summary | {"saliency_unknown": why}
 
 
@@ -115,23 +115,23 @@ def rows_by_window(dataset: Dataset, full: bool) -> Iterator[np.ndarray]:
             yield (mine[:, None] + np.arange(k)).ravel()
 
 
-def _summary(rows: np.ndarray, found: dict[str, np.ndarray], judge: Judge) -> dict[str, Any]:
-    known = "kl" in found  # else the checkpoint's classes are not the dataset's
+def _summary(rows: np.ndarray, measures: dict[str, np.ndarray], judge: Judge) -> dict[str, Any]:
+    known = "kl" in measures  # else the checkpoint's classes are not the dataset's
     return {
         "rows_scored": len(rows),
         "checkpoint": judge.feed.network.path,
         "normalize": judge.feed.normalize,
-        "top1": _mean(found.get("hit")),
-        "parents_top1": _mean(found["parent_right"]) if known else None,
-        "top2": _mean(found.get("order")),
-        "cross_entropy_mean": _mean(found.get("entropy")),
-        "kl_mean": _mean(found.get("kl")),
-        "saliency_kept": _kept(found["kept"]),
-        "diversity": _mean(found["between"]),
-        "near_copies": _mean(found["away"] < NEAR_LEVEL),
+        "top1": _mean(measures.get("hit")),
+        "parents_top1": _mean(measures["parent_right"]) if known else None,
+        "top2": _mean(measures.get("order")),
+        "cross_entropy_mean": _mean(measures.get("entropy")),
+        "kl_mean": _mean(measures.get("kl")),
+        "saliency_kept": _kept(measures["kept"]),
+        "diversity": _mean(measures["between"]),
+        "near_copies": _mean(measures["away"] < NEAR_LEVEL),
         "near_level": NEAR_LEVEL,
-        "parent_distance": _mean(found["away"]),
-        "worst": worst(rows, found["kl"]) if known else [],
+        "parent_distance": _mean(measures["away"]),
+        "worst": worst(rows, measures["kl"]) if known else [],
     }
 
 
@@ -147,26 +147,26 @@ def _kept(shares: np.ndarray) -> dict[str, Any] | None:
     return None if a is None else {"a": a, "b": b, "both": a + (b or 0.0)}
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def lines(scores: dict[str, Any]) -> list[str]:
     """The scores in words."""
-    near, level, away = (found[name] for name in ("near_copies", "near_level", "parent_distance"))
+    near, level, away = (scores[name] for name in ("near_copies", "near_level", "parent_distance"))
     return [
-        *_guess_lines(found),
-        fit(found),
-        _kept_line(found["saliency_kept"], found["saliency_unknown"]),
-        _diversity_line(found["diversity"]),
+        *_guess_lines(scores),
+        fit(scores),
+        _kept_line(scores["saliency_kept"], scores["saliency_unknown"]),
+        _diversity_line(scores["diversity"]),
         f"copies     {near:.0%} of the mixes are within {level:g} levels of 255 of a parent; the mean is {away:.1f}",
     ]
 
 
-def _guess_lines(found: dict[str, Any]) -> list[str]:
-    if found["top1"] is None:
+def _guess_lines(scores: dict[str, Any]) -> list[str]:
+    if scores["top1"] is None:
         return []
-    parents = f"of their parents {found['parents_top1']:.0%}"
-    told = [f"recognised {found['top1']:.0%} of the mixes as the class of a parent; {parents}"]
-    if found["top2"] is not None:
-        told.append(f"order      in {found['top2']:.0%} the two first guesses are the two classes of the label")
-    return [*told, f"loss       mean cross-entropy {found['cross_entropy_mean']:.2f} nats towards the soft label"]
+    parents = f"of their parents {scores['parents_top1']:.0%}"
+    told = [f"recognised {scores['top1']:.0%} of the mixes as the class of a parent; {parents}"]
+    if scores["top2"] is not None:
+        told.append(f"order      in {scores['top2']:.0%} the two first guesses are the two classes of the label")
+    return [*told, f"loss       mean cross-entropy {scores['cross_entropy_mean']:.2f} nats towards the soft label"]
 
 
 def _kept_line(share: dict[str, Any] | None, why: str | None) -> str:

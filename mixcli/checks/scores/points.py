@@ -77,9 +77,9 @@ def predictions(model: Classifier, shown: list[Shown], report: Report) -> np.nda
 
     threads = torch.get_num_threads()
     with ThreadPoolExecutor(usable_cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        found = list(pool.map(log_p, shown))  # a cloud is too small for several threads
+        log_ps = list(pool.map(log_p, shown))  # a cloud is too small for several threads
     torch.set_num_threads(threads)
-    return np.stack(found)
+    return np.stack(log_ps)
 
 
 def _diversity(shown: list[Shown], k: int) -> float | None:
@@ -113,15 +113,15 @@ def _spacing(cloud: np.ndarray) -> float:
     return float(cKDTree(cloud).query(cloud, 2)[0][:, 1].mean())
 
 
-def lines(found: dict[str, Any]) -> list[str]:
+def lines(scores: dict[str, Any]) -> list[str]:
     """The scores in words."""
-    kept, near = found["saliency_kept"], found["near_copies"]
+    kept, near = scores["saliency_kept"], scores["near_copies"]
     return [
         f"saliency   {kept['a']:.0%} of A's and {kept['b']:.0%} of B's is kept, together {kept['both']:.2f} of 2",
-        fit(found),
-        f"diversity  {_or_none(found['diversity'])} between two mixes of a pair, in units of the cloud",
+        fit(scores),
+        f"diversity  {_or_none(scores['diversity'])} between two mixes of a pair, in units of the cloud",
         f"copies     {near:.0%} of the mixes are near-copies of one parent (lambda within {NEAR_COPY} of 0 or 1)",
-        f"continuity {found['continuity']:.2f} of the parents' nearest-neighbour distance",
+        f"continuity {scores['continuity']:.2f} of the parents' nearest-neighbour distance",
     ]
 
 

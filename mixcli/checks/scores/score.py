@@ -53,9 +53,9 @@ def score(
         if normalize:
             raise UsageError("is for images, and these are clouds", at="--normalize", advice="leave it out")
         measured = points.measure(selection, asked, report)
-    found = {"schema": SCHEMA, "path": str(path), "data": dataset.data, "rows": dataset.mixes, **measured}
-    _write(path.with_name(path.name + ".scores.json"), found)
-    return found
+    scores = {"schema": SCHEMA, "path": str(path), "data": dataset.data, "rows": dataset.mixes, **measured}
+    _write(path.with_name(path.name + ".scores.json"), scores)
+    return scores
 
 
 def _check_visible(path: Path) -> None:
@@ -65,17 +65,17 @@ def _check_visible(path: Path) -> None:
             raise UsageError(what, at=path, advice="train the rest of the network on them instead")
 
 
-def _write(path: Path, found: dict[str, Any]) -> None:
+def _write(path: Path, scores: dict[str, Any]) -> None:
     beside = path.with_name(path.name + ".part")
-    beside.write_text(json.dumps(found, indent=1))
+    beside.write_text(json.dumps(scores, indent=1))
     os.replace(beside, path)
 
 
-def render(found: dict[str, Any]) -> str:
+def render(scores: dict[str, Any]) -> str:
     """Scores as lines of text."""
-    if found["data"] == "images":
+    if scores["data"] == "images":
         from mixcli.checks.scores.images import lines
     else:
         from mixcli.checks.scores.points import lines
-    scored = f"scored     {found['rows_scored']:,} of {found['rows']:,} mixes with {found['checkpoint']}"
-    return "\n".join([scored, *lines(found)])
+    scored = f"scored     {scores['rows_scored']:,} of {scores['rows']:,} mixes with {scores['checkpoint']}"
+    return "\n".join([scored, *lines(scores)])

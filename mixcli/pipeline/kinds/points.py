@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from mixcli.data.fields import Carried, Field, cloud_fields
+from mixcli.data.fields import Field, PerPoint, cloud_fields
 from mixcli.data.prepared_clouds import NORMALIZE
 from mixcli.errors import BadSample, CheckpointError, UsageError
 from mixcli.pipeline.job import Job
@@ -84,13 +84,13 @@ class Points:
     def fields(self, opened: Opened) -> tuple[Field, ...]:
         """See Kind."""
         job, mixing = opened.job, opened.mixing
-        carried = Carried(
+        per_point = PerPoint(
             point_weight=job.point_weight and mixing.parents > 1,
             normals=job.normals,
             seg=opened.source.has_seg,
             keep=job.keep,
         )
-        return cloud_fields(_points(job), mixing, carried)
+        return cloud_fields(_points(job), mixing, per_point)
 
     def tensors(self, opened: Opened, feed: Feed) -> PointTensors:
         """See Kind."""

@@ -88,9 +88,9 @@ class Taken:
 
     def put(self, rows: np.ndarray, part: Taken) -> None:
         """Fill in what was taken of the samples at these positions."""
-        for whole, found in ((self.saliency, part.saliency), (self.states, part.states)):
+        for whole, some in ((self.saliency, part.saliency), (self.states, part.states)):
             if whole is not None:
-                whole[rows] = found
+                whole[rows] = some
 
 
 @dataclass(frozen=True)
