@@ -21,7 +21,7 @@ READERS = {
     ".obj": "obj",
     ".stl": "stl",
     ".pcd": "pcd",
-    ".npy": "numpy_file",
+    ".npy": "npy",
     ".xyz": "text",
     ".txt": "text",
     ".pts": "text",
@@ -52,7 +52,9 @@ def read_geometry(path: Path, limit: int | None = None) -> Geometry:
     path = Path(path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise UsageError(f"{path}: no format with this suffix is read; convert it to one of {', '.join(SUFFIXES)}")
+        raise UsageError(
+            "no format with this suffix is read", at=path, advice=f"convert it to one of {', '.join(SUFFIXES)}"
+        )
     with opened(path) as file:
         return import_module(f"mixcli.files.{reader}").read(file, limit)
 
@@ -69,7 +71,7 @@ class File:
         return self.size - self.file.tell()
 
     def bad(self, reason: str, advice: str = AGAIN) -> MixError:
-        return MixError(f"{self.path}: {reason}; {advice}")
+        return MixError(reason, at=self.path, advice=advice)
 
     def need(self, count: int) -> None:
         """Refuse a header that promises more bytes than follow it."""
@@ -105,13 +107,13 @@ def opened(path: Path) -> Iterator[File]:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise MixError(f"{path}: is {_kind(status.st_mode)}, not a file; name a file of points or faces")
+            raise MixError(f"is {_kind(status.st_mode)}, not a file", at=path, advice="name a file of points or faces")
         if status.st_size == 0:
-            raise MixError(f"{path}: the file is empty; {AGAIN}")
+            raise MixError("the file is empty", at=path, advice=AGAIN)
         with path.open("rb") as file:
             yield File(path, file, status.st_size)
     except OSError as e:
-        raise MixError(f"{path}: cannot be read ({e.strerror or e}); check its name and permissions") from e
+        raise MixError(f"cannot be read ({e.strerror or e})", at=path, advice="check its name and permissions") from e
 
 
 def _kind(mode: int) -> str:

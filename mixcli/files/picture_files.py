@@ -54,7 +54,7 @@ class Png:
 
     def __post_init__(self) -> None:
         if not 0 <= self.level <= 9:
-            raise UsageError(f"--png-level {self.level}: must be 0 to 9")
+            raise UsageError("must be 0 to 9", at=f"--png-level {self.level}")
 
     @property
     def recorded(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class Lossy:
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:
-            raise UsageError(f"--quality {self.quality}: must be 1 to 100")
+            raise UsageError("must be 1 to 100", at=f"--quality {self.quality}")
 
     @property
     def recorded(self) -> dict[str, Any]:
@@ -128,7 +128,9 @@ class Webp(Lossy):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not features.check("webp"):
-            raise UsageError("--format webp: this Pillow was built without WebP; install another, or take jpg")
+            raise UsageError(
+                "this Pillow was built without WebP", at="--format webp", advice="install another, or take jpg"
+            )
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -150,9 +152,11 @@ def encoding(name: str = "png", quality: int | None = None, level: int | None = 
     """Of "png", "jpg" or "webp"; UsageError where a setting is not for it."""
     kind = KINDS[name]
     if quality is not None and not issubclass(kind, Lossy):
-        raise UsageError(f"--quality {quality}: is for jpg and webp, and .png loses nothing; leave it out")
+        raise UsageError(
+            "is for jpg and webp, and .png loses nothing", at=f"--quality {quality}", advice="leave it out"
+        )
     if level is not None and kind is not Png:
-        raise UsageError(f"--png-level {level}: is for .png, and {kind.suffix} is written; leave it out")
+        raise UsageError(f"is for .png, and {kind.suffix} is written", at=f"--png-level {level}", advice="leave it out")
     setting = quality if issubclass(kind, Lossy) else level
     return kind() if setting is None else kind(setting)
 
@@ -181,9 +185,9 @@ def decoded(data: bytes, shape: tuple[int, ...], how: Encoding, address: str) ->
                 return np.asarray(image)
         except Exception as e:  # Pillow's reader raises whatever a damaged byte leads it to
             reason = " ".join(str(e).split())[:80] or type(e).__name__
-            raise MixError(f"{address}: is damaged or cut short ({reason})") from e
+            raise MixError(f"is damaged or cut short ({reason})", at=address) from e
     what = f"{word} {how.suffix} of {width} x {height} pixels, 8 bits deep"
-    raise MixError(f"{address}: is no {what}, as the rows of this dataset are; it was changed")
+    raise MixError(f"is no {what}, as the rows of this dataset are", at=address, advice="it was changed")
 
 
 def alike(stored: np.ndarray, made: np.ndarray, how: Encoding | None) -> bool:

@@ -33,10 +33,10 @@ def expand(argument: str | Listed, split: str, notes: list[str]) -> list[Path | 
     if os.path.lexists(path):
         return _one(path, split, notes)
     if not glob.has_magic(argument):
-        raise UsageError(f"--in {argument}: no such file or folder")
+        raise UsageError("no such file or folder", at=f"--in {argument}")
     found = sorted(map(Path, glob.glob(argument)))
     if not found:
-        raise UsageError(f"--in {argument}: no file matches")
+        raise UsageError("no file matches", at=f"--in {argument}")
     return [part for path in found for part in _one(path, split, notes)]
 
 
@@ -50,11 +50,15 @@ def _one(path: Path, split: str, notes: list[str]) -> list[Path]:
         return [_of(path, split, notes)] if is_id_list(path) else listed_files(path)
     if suffix in PICKLES:
         raise UsageError(
-            f"{path}: is not read, since a pickle can run programs; give the folder of clouds that it was made from"
+            "is not read, since a pickle can run programs",
+            at=path,
+            advice="give the folder of clouds that it was made from",
         )
     if suffix in GEOMETRY:
-        raise UsageError(f"{path}: is one cloud without a label; give the folder that holds a folder for each class")
-    raise UsageError(f"{path}: cannot be read; {READABLE}")
+        raise UsageError(
+            "is one cloud without a label", at=path, advice="give the folder that holds a folder for each class"
+        )
+    raise UsageError("cannot be read", at=path, advice=READABLE)
 
 
 def _of(path: Path, split: str, notes: list[str]) -> Path:
@@ -85,4 +89,4 @@ def _folder(folder: Path, split: str, notes: list[str]) -> list[Path]:
     hold = [p for p in folder.iterdir() if p.suffix.lower() in GEOMETRY]
     what = f"clouds but no class folders; put {hold[0].name} into a folder named as its class" if hold else READABLE
     has = "has" if hold else f"no {', '.join(STACKED)} file and no class folder in it;"
-    raise UsageError(f"--in {folder}: {has} {what}")
+    raise UsageError(f"{has} {what}", at=f"--in {folder}")

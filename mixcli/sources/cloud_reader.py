@@ -50,11 +50,12 @@ class Reader:
         for part in source.parts:
             if part.points is not None and part.points < points and pad == "none":
                 raise UsageError(
-                    f"{part.path}: clouds of {part.points} points; --points {points} asks for more, --pad repeat "
-                    "repeats points"
+                    f"clouds of {part.points} points",
+                    at=part.path,
+                    advice=f"--points {points} asks for more, --pad repeat repeats points",
                 )
             if normals and not part.has_normals:
-                raise UsageError(f"{part.path}: normals are wanted, and there are none for every point in it")
+                raise UsageError("normals are wanted, and there are none for every point in it", at=part.path)
 
     @property
     def channels(self) -> int:

@@ -71,7 +71,9 @@ class PictureReader:
             claim(file.fileno(), 0, size)
         except OSError as e:
             what = f"{size / 1e6:,.0f} MB for the decoded images of {self.source.paths[0]}"
-            raise MixError(f"{place}: no room for {what} ({e.strerror}); make room, or take a smaller --size") from e
+            raise MixError(
+                f"no room for {what} ({e.strerror})", at=place, advice="make room, or take a smaller --size"
+            ) from e
         self.note(
             f"{self.source.paths[0]}: its images cannot be had one by one, so all are decoded first, into "
             f"{size / 1e6:,.0f} MB of a temporary file in {place}"

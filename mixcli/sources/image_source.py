@@ -28,7 +28,7 @@ class PictureSource(Source):
             return OwnPictures(path)
         part, _ = open_pictures(path, reading.split)
         if part is None:
-            raise UsageError(f"{path}: no images in it that mixcli can read; the README lists the layouts")
+            raise UsageError("no images in it that mixcli can read", at=path, advice="the README lists the layouts")
         return part
 
 
@@ -49,5 +49,5 @@ def _named(argument: str | Listed) -> list[Path | Listed]:
         return [Path(argument)]
     found = sorted(map(Path, glob.glob(argument))) if glob.has_magic(argument) else []
     if not found:
-        raise UsageError(f"--in {argument}: no such file or folder")
+        raise UsageError("no such file or folder", at=f"--in {argument}")
     return found

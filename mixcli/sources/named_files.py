@@ -46,15 +46,15 @@ def listed(stream: BinaryIO) -> Listed:
     """The files that a stream names, each once, relative to the working folder."""
     data = stream.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise UsageError(f"--in -: more than {MOST_BYTES:,} bytes are no list of files")
+        raise UsageError(f"more than {MOST_BYTES:,} bytes are no list of files", at="--in -")
     lines = data.split(b"\0") if b"\0" in data else [line.removesuffix(b"\r") for line in data.split(b"\n")]
     named = [os.path.split(os.fsdecode(line)) for line in lines if line.strip()]
     if not named:
-        raise UsageError("--in -: no file name came; check the command before the pipe")
+        raise UsageError("no file name came", at="--in -", advice="check the command before the pipe")
     place = {folder: _absolute(folder) for folder in {folder for folder, _ in named}}
     paths = sorted({os.path.join(place[folder], base) for folder, base in named})
     if folder := next(filter(os.path.isdir, paths), None):
-        raise UsageError(f"--in -: {folder} is a folder; name the files in it, as find -type f does")
+        raise UsageError(f"{folder} is a folder", at="--in -", advice="name the files in it, as find -type f does")
     return _rooted(paths)
 
 
@@ -77,14 +77,14 @@ def classes(files: Listed, between: Sequence[str] = ()) -> tuple[Listed, list[in
     it lies beside the classes' folders.
     """
     if gone := next((path for name in files.names if not os.path.isfile(path := f"{files.root}/{name}")), None):
-        raise UsageError(f"{gone}: no such file")
+        raise UsageError("no such file", at=gone)
     of = {folder: _class(files.root / folder, between) for folder in set(map(os.path.dirname, files.names))}
     beside = all(folder.partition("/")[0] == name for folder, name in of.items())
     listing = next((files.root / name for name in LISTS if beside and os.path.isfile(files.root / name)), None)
     names = read_names(listing) if listing else tuple(sorted(set(of.values())))
     number = {name: i for i, name in enumerate(names or ())}
     if unknown := next((folder for folder, name in of.items() if name not in number), None):
-        raise UsageError(f"{files.root / unknown}: class {of[unknown]!r} is not in {listing}; add it there")
+        raise UsageError(f"class {of[unknown]!r} is not in {listing}", at=files.root / unknown, advice="add it there")
     keyed = sorted((number[of[folder]], folder, base) for folder, base in map(os.path.split, files.names))
     order = tuple(f"{folder}/{base}" for _, folder, base in keyed)
     return Listed(files.root, order), [label for label, _, _ in keyed], names, (listing,) if listing else ()
@@ -93,7 +93,7 @@ def classes(files: Listed, between: Sequence[str] = ()) -> tuple[Listed, list[in
 def _class(folder: Path, between: Sequence[str]) -> str:
     folder = folder.parent if folder.name in between else folder
     if not folder.name:
-        raise UsageError(f"{folder}: a file that lies there lies in no folder that could name its class")
+        raise UsageError("a file that lies there lies in no folder that could name its class", at=folder)
     return folder.name
 
 
@@ -109,5 +109,7 @@ def again(files: Sequence[dict[str, Any]], paths: Sequence[Path | str]) -> list[
 
 def _inside(root: Path | str, names: Sequence[str]) -> tuple[str, ...]:
     if odd := next((n for n in names if os.path.isabs(n) or "\0" in n or ".." in Path(n).parts), None):
-        raise UsageError(f"{root}: the manifest names {odd[:80]!r} in it, which is not inside; it was changed")
+        raise UsageError(
+            f"the manifest names {odd[:80]!r} in it, which is not inside", at=root, advice="it was changed"
+        )
     return tuple(names)

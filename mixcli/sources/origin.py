@@ -24,7 +24,7 @@ def reopened(dataset: Dataset, moved: list[str] | None = None) -> Source:
         where = listed.again(files, where)
         source = opened(where, reading)[0] if moved else again(where, reading)
     except MixError as e:
-        raise MixError(f"the source cannot be read ({e}); --source says where it is") from e
+        raise MixError(f"the source cannot be read ({e})", advice="--source says where it is") from e
     if [fingerprint.size(part) for part in source.parts] != [f["bytes"] for f in files]:
         raise OtherSource(f"{', '.join(map(str, where))}: not the source that the manifest names (sizes differ)")
     return source

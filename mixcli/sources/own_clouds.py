@@ -27,7 +27,7 @@ class Own:
         self.names = self.file.names
         for name in ("data", "label"):
             if name not in self.names:
-                raise MixError(f"{path}: no '{name}' in it; mixcli verify tells what else is missing")
+                raise MixError(f"no '{name}' in it", at=path, advice="mixcli verify tells what else is missing")
         self.data = self.file.field("data")
         self._check_data()
         check_labels(path, "label", self.file.field("label"), len(self))
@@ -50,7 +50,9 @@ class Own:
         bad = ~((found >= 0).all(1) & (abs(found.sum(1, dtype=np.float64) - 1) < SUM))  # NaN is neither
         if bad.any():
             row = int(rows[bad.argmax()])
-            raise MixError(f"{self.path}[{row}]: 'soft_label' is no distribution; mixcli verify tells more")
+            raise MixError(
+                "'soft_label' is no distribution", at=f"{self.path}[{row}]", advice="mixcli verify tells more"
+            )
         return found
 
     def _take(self, name: str, rows: np.ndarray) -> np.ndarray:
@@ -65,7 +67,9 @@ class Own:
             return False
         soft = self.file.field("soft_label")
         if len(soft.shape) != 2 or soft.shape[0] != len(self) or np.dtype(soft.dtype).kind != "f":
-            raise MixError(f"{self.path}: 'soft_label' is {described(soft)}; expected ({len(self)}, classes) floats")
+            raise MixError(
+                f"'soft_label' is {described(soft)}", at=self.path, advice=f"expected ({len(self)}, classes) floats"
+            )
         return True
 
 

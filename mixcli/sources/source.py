@@ -35,7 +35,7 @@ class Reading:
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
-            raise UsageError(f"--split {self.split}: must be one of {', '.join(SPLITS)}")
+            raise UsageError(f"must be one of {', '.join(SPLITS)}", at=f"--split {self.split}")
 
 
 class Source:
@@ -53,12 +53,14 @@ class Source:
         self.notes = [note for part in self.parts for note in part.notes]
         self._width = _soft_width(self.parts, self.class_names)
         if reading.drop_background and all(getattr(part, "mask", None) is None for part in self.parts):
-            raise UsageError(f"--drop-background: {self.paths[0]} has no 'mask' as ScanObjectNN's files; leave it out")
+            raise UsageError(
+                f"{self.paths[0]} has no 'mask' as ScanObjectNN's files", at="--drop-background", advice="leave it out"
+            )
 
     def _opened(self, path: Path | Listed, reading: Reading) -> Part:
         part = _part(path, reading)
         if not len(part):
-            raise MixError(f"{path}: holds no cloud; leave it out")
+            raise MixError("holds no cloud", at=path, advice="leave it out")
         return part
 
     def __len__(self) -> int:
@@ -141,14 +143,14 @@ def _part(path: Path | Listed, reading: Reading) -> Part:
         return _h5(path, reading)
     if suffix == ".npz":
         return OwnClouds(path) if is_mixed(path) else NpzClouds(path, reading.split)
-    raise UsageError(f"{path}: cannot be read; {READABLE}")
+    raise UsageError("cannot be read", at=path, advice=READABLE)
 
 
 def _h5(path: Path, reading: Reading) -> Part:
     try:
         return OwnClouds(path) if is_mixed(path) else H5Clouds(path, reading.drop_background)
     except (KeyError, RuntimeError, ValueError, OSError) as e:  # HDF5's several ways to say that metadata is torn
-        raise MixError(f"{path}: its HDF5 metadata is damaged ({short(e)}); copy or download it again") from e
+        raise MixError(f"its HDF5 metadata is damaged ({short(e)})", at=path, advice="copy or download it again") from e
 
 
 def _agreed(parts: list[Part]) -> tuple[str, ...] | None:
@@ -156,7 +158,7 @@ def _agreed(parts: list[Part]) -> tuple[str, ...] | None:
     named = [part for part in parts if part.class_names]
     for part in named[1:]:
         if part.class_names != named[0].class_names:
-            raise MixError(f"{named[0].path} and {part.path} differ in their classes; mix them one by one")
+            raise MixError(f"{named[0].path} and {part.path} differ in their classes", advice="mix them one by one")
     return named[0].class_names if named else None
 
 
@@ -167,5 +169,5 @@ def _soft_width(parts: list[Part], names: tuple[str, ...] | None) -> int:
     for path, width in widths.items():
         if width != widths[first] or (names and width != len(names)):
             other = f"{len(names)} class names" if names else f"{widths[first]} classes in {first}"
-            raise MixError(f"{path}: soft labels of {width} classes, but {other}; mix them one by one")
+            raise MixError(f"soft labels of {width} classes, but {other}", at=path, advice="mix them one by one")
     return widths[first] if widths else 0

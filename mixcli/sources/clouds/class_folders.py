@@ -42,7 +42,7 @@ def class_folders(root: Path, split: str = "auto") -> CloudFiles:
     for label, name in enumerate(names):
         members = _class(root, label, name, others)
         if not members:
-            raise UsageError(_empty(root, names, name))
+            raise _empty(root, names, name)
         found += members
     notes = [_left_out(root, others)] if others else []
     chosen = sorted(_of_split(root, found, split, names, notes))
@@ -75,15 +75,19 @@ def _order(root: Path, top: Scan) -> tuple[tuple[str, ...], tuple[Path, ...]]:
     listing = next((root / name for name in LISTS if name in top.files), None)
     if not top.folders:
         has = "clouds but no class folders" if set(top.files) - set(LISTS) else "no class folders"
-        raise UsageError(f"{root}: has {has}; make a folder for each class, named as it, and put its clouds there")
+        raise UsageError(
+            f"has {has}", at=root, advice="make a folder for each class, named as it, and put its clouds there"
+        )
     if listing is None:
         return tuple(top.folders), ()
     names = read_names(listing) or ()
     if odd := sorted(set(names) ^ set(top.folders)):
         where = "has no folder" if odd[0] in names else "is a folder but not in the list"
-        raise UsageError(f"{listing}: class {odd[0]!r} {where}; the list and the folders must name the same classes")
+        raise UsageError(
+            f"class {odd[0]!r} {where}", at=listing, advice="the list and the folders must name the same classes"
+        )
     if len(set(names)) < len(names):
-        raise UsageError(f"{listing}: names a class twice; name each once")
+        raise UsageError("names a class twice", at=listing, advice="name each once")
     return names, (listing,)
 
 
@@ -102,12 +106,13 @@ def _class(root: Path, label: int, name: str, others: list[str]) -> list[Found]:
     return found
 
 
-def _empty(root: Path, names: tuple[str, ...], name: str) -> str:
+def _empty(root: Path, names: tuple[str, ...], name: str) -> UsageError:
     if set(names) <= set(SPLITS):
-        return f"{root}: its folders are splits, not classes; give {root / name}"
-    return (
-        f"{root / name}: no cloud in this class folder nor in its {', '.join(SPLITS)}; remove it, or give it files "
-        f"that end in {', '.join(SUFFIXES)}"
+        return UsageError("its folders are splits, not classes", at=root, advice=f"give {root / name}")
+    return UsageError(
+        f"no cloud in this class folder nor in its {', '.join(SPLITS)}",
+        at=root / name,
+        advice=f"remove it, or give it files that end in {', '.join(SUFFIXES)}",
     )
 
 
@@ -115,7 +120,9 @@ def _of_split(root: Path, found: list[Found], split: str, names: tuple[str, ...]
     """What is to be read, with notes on what that leaves out."""
     told = {f.split for f in found} - {""}
     if split in SPLITS and split not in told:
-        raise UsageError(f"--split {split}: no class folder of {root} has a folder {split!r}; leave --split out")
+        raise UsageError(
+            f"no class folder of {root} has a folder {split!r}", at=f"--split {split}", advice="leave --split out"
+        )
     wanted = "train" if split == "auto" and "train" in told else split
     if wanted not in SPLITS:
         return found

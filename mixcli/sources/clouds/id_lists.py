@@ -51,7 +51,7 @@ def id_lists(root: Path, split: str, notes: list[str]) -> list[Path]:
     if wanted not in ("train", "test"):
         return list(there.values())
     if wanted not in there:
-        raise UsageError(f"--split {split}: no modelnet{size}_{wanted}.txt in {root}; leave --split out")
+        raise UsageError(f"no modelnet{size}_{wanted}.txt in {root}", at=f"--split {split}", advice="leave --split out")
     if split == "auto":
         notes.append(f"{root}: read the clouds of {there['train'].name}; --split all reads the test clouds too")
     return [there[wanted]]
@@ -68,7 +68,7 @@ def id_list(path: Path) -> CloudFiles:
             clouds.append(listed(root, ident, f"{path}, line {line}"))
             labels.append(_label(number, ident, f"{path}, line {line}", names_list))
     if not clouds:
-        raise UsageError(f"{path}: the list is empty; it should hold ids like airplane_0001")
+        raise UsageError("the list is empty", at=path, advice="it should hold ids like airplane_0001")
     return CloudFiles(path, root, clouds, labels, names, (path, names_list))
 
 
@@ -81,7 +81,7 @@ def listed_clouds(files: Listed) -> CloudFiles:
 def listed(root: Path, ident: str, where: str) -> str:
     """Where the cloud of an id lies under `root`, checked to be a file there."""
     if not ID.fullmatch(ident) or ident.startswith("."):
-        raise UsageError(f"{where}: {ident[:80]!r} is no id; expected one like airplane_0001")
+        raise UsageError(f"{ident[:80]!r} is no id", at=where, advice="expected one like airplane_0001")
     return existing(root, cloud_of(ident), where)
 
 
@@ -90,7 +90,7 @@ def existing(root: Path, name: str, where: str) -> str:
     path = root / name
     if not os.path.isfile(path):
         what = f"{str(path)[:300]} is not there or is no regular file"
-        raise UsageError(f"{where}: {what}; copy it there, or take it out of the list")
+        raise UsageError(what, at=where, advice="copy it there, or take it out of the list")
     if os.path.islink(path) or os.path.islink(path.parent):
         require_inside(path, root)
     return name
@@ -101,12 +101,12 @@ def _names_list(path: Path) -> Path:
     choices = [f"{path.name.split('_')[0]}_shape_names.txt", "modelnet40_shape_names.txt", "shape_names.txt"]
     found = next((path.parent / name for name in choices if os.path.isfile(path.parent / name)), None)
     if found is None:
-        raise UsageError(f"{path}: no {choices[0]} beside it; the order of its lines numbers the classes")
+        raise UsageError(f"no {choices[0]} beside it", at=path, advice="the order of its lines numbers the classes")
     return found
 
 
 def _label(number: dict[str, int], ident: str, where: str, names_list: Path) -> int:
     name = ident.rpartition("_")[0]
     if name not in number:
-        raise UsageError(f"{where}: {ident[:80]!r} is of class {name[:80]!r}, which {names_list} does not name")
+        raise UsageError(f"{ident[:80]!r} is of class {name[:80]!r}, which {names_list} does not name", at=where)
     return number[name]

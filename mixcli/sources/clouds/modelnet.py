@@ -50,7 +50,9 @@ class H5Clouds:
     def _dataset(self, name: str) -> h5py.Dataset:
         if not holds(self.file, name):
             found = ", ".join(repr(k) for k in list(self.file)[:8]) or "nothing"
-            raise MixError(f"{self.path}: no '{name}' in the file (it holds {found}); expected ModelNet40's layout")
+            raise MixError(
+                f"no '{name}' in the file (it holds {found})", at=self.path, advice="expected ModelNet40's layout"
+            )
         return checked(self.path, self.file, name)
 
     def _of_points(self, *names: str, kinds: str) -> h5py.Dataset | None:
@@ -98,7 +100,9 @@ class H5Clouds:
                 return clouds
             mask = self.mask[rows].reshape(clouds.shape[:2])
         except OSError as e:
-            raise MixError(f"{self.path}: cannot read clouds {_span(rows)} ({short(e)}); the file is damaged") from e
+            raise MixError(
+                f"cannot read clouds {_span(rows)} ({short(e)})", at=self.path, advice="the file is damaged"
+            ) from e
         return foreground(clouds, mask, points if first else None)
 
 
@@ -109,7 +113,7 @@ def open_h5(path: Path) -> h5py.File:
         return h5py.File(path, "r")
     except OSError as e:
         why = "it is cut short" if "truncated" in str(e) else short(e)
-        raise MixError(f"{path}: not a readable HDF5 file ({why}); copy or download it again") from e
+        raise MixError(f"not a readable HDF5 file ({why})", at=path, advice="copy or download it again") from e
 
 
 def holds(file: h5py.File, name: str) -> bool:
@@ -122,12 +126,16 @@ def checked(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
     hard = holds(file, name) and file.id.links.get_info(name.encode()).type == h5py.h5l.TYPE_HARD
     item = file[name] if hard else None
     if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
-        raise MixError(f"{path}: '{name}' is no plain dataset of this file; links to other files are not followed")
+        raise MixError(
+            f"'{name}' is no plain dataset of this file", at=path, advice="links to other files are not followed"
+        )
     if item.shape is None:
-        raise MixError(f"{path}: '{name}' has no values at all; write the file again")
+        raise MixError(f"'{name}' has no values at all", at=path, advice="write the file again")
     stored = item.id.get_storage_size()
     if item.nbytes > max(1, stored) * DEFLATE_LIMIT:
-        raise MixError(f"{path}: '{name}' declares {item.nbytes:,} bytes but holds {stored:,}; the file is incomplete")
+        raise MixError(
+            f"'{name}' declares {item.nbytes:,} bytes but holds {stored:,}", at=path, advice="the file is incomplete"
+        )
     return item
 
 

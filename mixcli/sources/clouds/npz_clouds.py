@@ -73,7 +73,7 @@ class NpzClouds:
         found = self._first(*names)
         if found is None:
             holds = ", ".join(map(repr, self.arrays.names[:8])) or "no array"
-            raise MixError(f"{self.path}: no {' or '.join(map(repr, names))} in the file (it holds {holds})")
+            raise MixError(f"no {' or '.join(map(repr, names))} in the file (it holds {holds})", at=self.path)
         return found
 
     def _names(self) -> tuple[str, ...] | None:
@@ -81,7 +81,9 @@ class NpzClouds:
         if found is None or found.dtype.kind not in STRINGS or len(found.shape) != 1:
             return None
         if found.shape[0] > MOST_CLASSES:
-            raise MixError(f"{self.path}: '{found.name}' has {found.shape[0]:,} names of classes; write it again")
+            raise MixError(
+                f"'{found.name}' has {found.shape[0]:,} names of classes", at=self.path, advice="write it again"
+            )
         return _strings(found)
 
     def _of_split(self, split: str) -> np.ndarray:
@@ -93,11 +95,15 @@ class NpzClouds:
         if told is None or split == "all":
             return every
         if told.dtype.kind not in STRINGS or told.shape != every.shape:
-            raise MixError(f"{self.path}: 'split' is {described(told)}; expected {len(every)} strings like 'train'")
+            raise MixError(
+                f"'split' is {described(told)}", at=self.path, advice=f"expected {len(every)} strings like 'train'"
+            )
         wanted = "train" if split == "auto" else split
         rows = np.flatnonzero(told.array() == (wanted if told.dtype.kind == "U" else wanted.encode()))
         if split != "auto" and not len(rows):
-            raise UsageError(f"--split {split}: no cloud of {self.path} is of that split; leave --split out")
+            raise UsageError(
+                f"no cloud of {self.path} is of that split", at=f"--split {split}", advice="leave --split out"
+            )
         if split == "auto" and 0 < len(rows) < len(every):
             more = "--split all reads everything"
             self.notes = (f"{self.path}: read the {len(rows):,} of {len(every):,} clouds of split 'train'; {more}",)
@@ -111,5 +117,5 @@ def _strings(member: Member) -> tuple[str, ...]:
         return tuple(s.decode("utf-8", "surrogateescape") for s in found.tolist())
     codes = np.ascontiguousarray(found).view(np.dtype("u4").newbyteorder(found.dtype.byteorder))
     if codes.size and codes.max() > sys.maxunicode:
-        raise MixError(f"{member.path}: '{member.name}' holds what is no text; write it again")
+        raise MixError(f"'{member.name}' holds what is no text", at=member.path, advice="write it again")
     return tuple(found.tolist())

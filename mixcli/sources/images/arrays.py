@@ -36,7 +36,7 @@ def array_file(path: Path, split: str = "auto") -> Stacked | None:
     try:
         return _opened(_H5(path), split)
     except TORN as e:
-        raise MixError(f"{path}: its HDF5 metadata is damaged ({short(e)}); copy or download it again") from e
+        raise MixError(f"its HDF5 metadata is damaged ({short(e)})", at=path, advice="copy or download it again") from e
 
 
 class Dense:
@@ -51,7 +51,9 @@ class Dense:
         bad = ~((found >= 0).all(1) & (abs(found.sum(1, dtype=np.float64) - 1) < SUM))  # NaN is neither
         if bad.any():
             row = int(rows[bad.argmax()])
-            raise MixError(f"{self.path}[{row}]: the shares in '{self.name}' do not add up to 1; write them again")
+            raise MixError(
+                f"the shares in '{self.name}' do not add up to 1", at=f"{self.path}[{row}]", advice="write them again"
+            )
         return found
 
 
@@ -76,7 +78,7 @@ class Chunked:
             return self.item[start:stop]
         except OSError as e:
             what = f"cannot read pictures {start}..{stop - 1} ({short(e)})"
-            raise MixError(f"{self.path}: {what}; the file is damaged") from e
+            raise MixError(what, at=self.path, advice="the file is damaged") from e
 
 
 class _Npz:
@@ -170,13 +172,15 @@ def _looks_like_clouds(item: Any) -> bool:
 def _labels(store: _Npz | _H5, data: str, label: str | None) -> Labels:
     count = store.item(data).shape[0]
     if label is None:
-        raise MixError(f"{store.path}: no {' or '.join(map(repr, LABEL))} beside '{data}'; add the labels")
+        raise MixError(f"no {' or '.join(map(repr, LABEL))} beside '{data}'", at=store.path, advice="add the labels")
     item = store.item(label)
     shape, kind = tuple(item.shape), np.dtype(item.dtype).kind
     if len(shape) == 2 and 1 < shape[1] <= MOST_CLASSES and shape[0] == count and kind in "fiu":
         return _by_class(store, label, kind)
     if shape not in ((count,), (count, 1)) or kind not in "iu":
-        raise MixError(f"{store.path}: '{label}' is {described(item)}; expected {count} integers, one a picture")
+        raise MixError(
+            f"'{label}' is {described(item)}", at=store.path, advice=f"expected {count} integers, one a picture"
+        )
     hard = whole(store.path, store.whole(label))
     if data == "data" and "soft_label" in store.names:
         return Labels(hard, None, _by_class(store, "soft_label", "f", count).soft)
@@ -187,14 +191,16 @@ def _by_class(store: _Npz | _H5, name: str, kind: str, count: int | None = None)
     """Of (n,C): integers with one 1 in each row, or shares."""
     item = store.item(name)
     if count is not None and (len(item.shape) != 2 or item.shape[0] != count or np.dtype(item.dtype).kind != "f"):
-        raise MixError(f"{store.path}: '{name}' is {described(item)}; expected ({count}, classes) floats")
+        raise MixError(f"'{name}' is {described(item)}", at=store.path, advice=f"expected ({count}, classes) floats")
     values = store.whole(name)
     hard = values.argmax(1).astype(np.int64)
     if kind == "f":
         return Labels(hard, None, Dense(store.path, name, values))
     odd = np.flatnonzero((values != 0).sum(1) != 1)
     if len(odd):
-        raise MixError(f"{store.path}[{odd[0]}]: several classes or none in '{name}'; expected one a picture")
+        raise MixError(
+            f"several classes or none in '{name}'", at=f"{store.path}[{odd[0]}]", advice="expected one a picture"
+        )
     return Labels(hard)
 
 
@@ -203,7 +209,7 @@ def _joined(store: _Npz | _H5, labels: list[Labels]) -> Labels:
     if len(labels) == 1:
         return labels[0]._replace(names=names)
     if any(label.soft for label in labels):
-        raise MixError(f"{store.path}: soft labels in several splits; --split takes one of them")
+        raise MixError("soft labels in several splits", at=store.path, advice="--split takes one of them")
     return Labels(np.concatenate([label.hard for label in labels]), names)
 
 
@@ -212,9 +218,11 @@ def _names(store: _Npz | _H5) -> tuple[str, ...] | None:
     if name is None or len(store.item(name).shape) != 1 or np.dtype(store.item(name).dtype).kind not in "USO":
         return None
     if store.item(name).shape[0] > MOST_CLASSES:
-        raise MixError(f"{store.path}: '{name}' has {store.item(name).shape[0]:,} names of classes; write it again")
+        raise MixError(
+            f"'{name}' has {store.item(name).shape[0]:,} names of classes", at=store.path, advice="write it again"
+        )
     try:
         found = store.whole(name).tolist()
     except ValueError as e:  # four bytes that are no letter
-        raise MixError(f"{store.path}: '{name}' holds what is no text; write it again") from e
+        raise MixError(f"'{name}' holds what is no text", at=store.path, advice="write it again") from e
     return tuple(s.decode("utf-8", "surrogateescape") if isinstance(s, bytes) else str(s) for s in found)

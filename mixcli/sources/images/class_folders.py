@@ -74,7 +74,9 @@ def class_folders(root: Path, split: str = "auto") -> PictureFiles | None:
     names = tuple(scan(root / next(iter(splits), ""), root).folders)
     found = [(label, name) for base in bases for label, name in _members(root, base, names, others)]
     if not splits and split in WORDS:
-        raise UsageError(f"--split {split}: the folders of {root} are classes, not splits; leave --split out")
+        raise UsageError(
+            f"the folders of {root} are classes, not splits", at=f"--split {split}", advice="leave --split out"
+        )
     if others:
         notes.append(f"{root}: left out {_left_out(others)}")
     labels = Labels(np.array([label for label, _ in found], np.int64), names)
@@ -122,7 +124,9 @@ def _splits(root: Path, top: Scan, others: list[str]) -> dict[str, str]:
         return {}
     rest = [name for name in top.folders if name not in named]
     if odd := next((name for name in rest if pictures_in(root, name)), None):
-        raise UsageError(f"{root}: folder {odd!r} holds pictures beside the split {min(named)!r}; give one of the two")
+        raise UsageError(
+            f"folder {odd!r} holds pictures beside the split {min(named)!r}", at=root, advice="give one of the two"
+        )
     others += rest
     return {name: split for split in WORDS for name in named if SPLIT_OF[name.lower()] == split}
 
@@ -133,13 +137,15 @@ def _members(root: Path, base: str, names: tuple[str, ...], others: list[str]) -
     if base:
         others += [f"{base}/{name}" for name in (*top.pictures, *top.others)]
     if base and top.pictures and not top.folders:
-        raise UsageError(f"{root / base}: has pictures but no class folders; leave this split out")
+        raise UsageError("has pictures but no class folders", at=root / base, advice="leave this split out")
     if odd := set(top.folders) - set(names):
-        raise UsageError(f"{root / base / min(odd)}: no other split has this class; give the split's own folder")
+        raise UsageError(
+            "no other split has this class", at=root / base / min(odd), advice="give the split's own folder"
+        )
     inner = {name: pictures_in(root, f"{base}/{name}" if base else name, others) for name in top.folders}
     if empty := [name for name, found in inner.items() if not found]:
         what = f"remove it, or give it files that end in {', '.join(SUFFIXES)}"
-        raise UsageError(f"{root / base / empty[0]}: no picture in this class folder; {what}")
+        raise UsageError("no picture in this class folder", at=root / base / empty[0], advice=what)
     return [(label, picture) for label, name in enumerate(names) for picture in inner.get(name, ())]
 
 

@@ -65,7 +65,7 @@ class Fit:
 
     def __post_init__(self) -> None:
         if (self.height is None) != (self.width is None) or any(side is not None and side < 1 for side in self.sides):
-            raise UsageError(f"a size of {self.height} x {self.width}: give both sides, 1 or more pixels each")
+            raise UsageError("give both sides, 1 or more pixels each", at=f"a size of {self.height} x {self.width}")
 
     @property
     def sides(self) -> tuple[int | None, int | None]:

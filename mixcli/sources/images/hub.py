@@ -55,10 +55,12 @@ class _Files:
 
     def add(self, base: str, name: str, where: str) -> None:
         if not is_picture(name) or "\0" in name:
-            raise MixError(f"{where}: file_name {name[:80]!r} names no picture; take the line out")
+            raise MixError(f"file_name {name[:80]!r} names no picture", at=where, advice="take the line out")
         path = os.path.normpath(os.path.join(base, name))
         if os.path.isabs(path) or path.startswith(".."):
-            raise MixError(f"{where}: file_name {name[:80]!r} leads out of {self.root}; copy the picture into it")
+            raise MixError(
+                f"file_name {name[:80]!r} leads out of {self.root}", at=where, advice="copy the picture into it"
+            )
         place = self.root / path
         if (folder := os.path.dirname(path)) not in self.folders:
             self.folders.add(folder)
@@ -66,7 +68,7 @@ class _Files:
         if os.path.islink(place):
             require_inside(place, self.root)
         if not os.path.isfile(place):
-            raise MixError(f"{where}: {str(place)[:300]} is not there or is no regular file; copy it there")
+            raise MixError(f"{str(place)[:300]} is not there or is no regular file", at=where, advice="copy it there")
         self.names.append(Path(path).as_posix())
 
 
@@ -88,7 +90,7 @@ def _told(listing: Path, split: str) -> dict[str, str]:
     if all(head.lower() in SPLIT_OF for head in heads):
         return {head: SPLIT_OF[head.lower()] for head in sorted(heads)}
     if split in WORDS:
-        raise UsageError(f"--split {split}: {listing} does not tell train from test; leave --split out")
+        raise UsageError(f"{listing} does not tell train from test", at=f"--split {split}", advice="leave --split out")
     return {}
 
 
@@ -100,7 +102,7 @@ def _name(entry: dict) -> str:
 def _label(entry: dict, where: str) -> Any:
     if "label" not in entry and "soft_label" not in entry:
         has = ", ".join(map(repr, list(entry)[:6]))
-        raise MixError(f"{where}: no 'label' beside file_name (it has {has}); add one, or take the list away")
+        raise MixError(f"no 'label' beside file_name (it has {has})", at=where, advice="add one, or take the list away")
     return entry.get("label")
 
 
@@ -126,9 +128,9 @@ def _parsed(line: bytes, where: str) -> dict:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as e:
-        raise MixError(f"{where}: is no JSON ({str(e)[:80]}); write the line again") from e
+        raise MixError(f"is no JSON ({str(e)[:80]})", at=where, advice="write the line again") from e
     if not isinstance(found, dict):
-        raise MixError(f"{where}: is no JSON object; expected one with file_name and label")
+        raise MixError("is no JSON object", at=where, advice="expected one with file_name and label")
     return found
 
 
@@ -142,4 +144,4 @@ def _csv_lines(listing: Path) -> Iterator[tuple[dict, int]]:
                     texts["label"] = number_or_name(label)
                 yield texts, rows.line_num
         except csv.Error as e:
-            raise MixError(f"{listing}, line {rows.line_num}: is no CSV ({e}); write it again") from e
+            raise MixError(f"is no CSV ({e})", at=f"{listing}, line {rows.line_num}", advice="write it again") from e

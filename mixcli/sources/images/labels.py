@@ -78,12 +78,14 @@ class Collector:
         value = label if soft is None else soft
         kind = type(value)
         if kind not in KINDS or (soft is not None and kind not in (list, dict)):
-            raise MixError(f"{where}: label {_cut(value)} is no whole number, no name and no list of shares; write one")
+            raise MixError(
+                f"label {_cut(value)} is no whole number, no name and no list of shares", at=where, advice="write one"
+            )
         if self.kind not in (None, kind):
             what = f"{KINDS[kind]}, those before it are {KINDS[self.kind]}"
-            raise MixError(f"{where}: label {_cut(value)} is {what}; write all labels alike")
+            raise MixError(f"label {_cut(value)} is {what}", at=where, advice="write all labels alike")
         if kind is int and not NUMBER.fullmatch(str(value)):
-            raise MixError(f"{where}: label {_cut(value)} is no class number; write it again")
+            raise MixError(f"label {_cut(value)} is no class number", at=where, advice="write it again")
         self.kind = kind
         self.hard.append(self._add_shares(value, label, where) if kind in (list, dict) else value)
 
@@ -91,12 +93,12 @@ class Collector:
         """Returns the class: the one that stands beside the shares, else that of the largest."""
         classes, shares, width = _sparse(value, where)
         if isinstance(value, list) and self.width not in (0, width):
-            raise MixError(f"{where}: {width} shares, the labels before it have {self.width}; write as many")
+            raise MixError(f"{width} shares, the labels before it have {self.width}", at=where, advice="write as many")
         self.width = max(self.width, width)
         self.classes.append(classes)
         self.shares.append(shares)
         if type(label) is int and not NUMBER.fullmatch(str(label)):
-            raise MixError(f"{where}: label {_cut(label)} is no class number; write it again")
+            raise MixError(f"label {_cut(label)} is no class number", at=where, advice="write it again")
         return label if type(label) is int else int(classes[shares.argmax()])
 
     def labels(self, path: Path, names: tuple[str, ...] | None = None) -> Labels:
@@ -107,7 +109,9 @@ class Collector:
         if self.kind not in (list, dict):
             return Labels(hard, names)
         if names and (self.width > len(names) or (self.kind is list and self.width < len(names))):
-            raise MixError(f"{path}: labels of {self.width} shares, but {len(names)} class names; make them agree")
+            raise MixError(
+                f"labels of {self.width} shares, but {len(names)} class names", at=path, advice="make them agree"
+            )
         return Labels(hard, names, Shares(self.classes, self.shares, len(names) if names else self.width))
 
 
@@ -132,7 +136,7 @@ def _named(path: Path, found: list[str], names: tuple[str, ...] | None) -> Label
     names = names or tuple(sorted(set(found)))
     number = {name: i for i, name in enumerate(names)}
     if unknown := set(found) - set(number):
-        raise MixError(f"{path}: label {_cut(min(unknown))} is not in the list of classes; add it there")
+        raise MixError(f"label {_cut(min(unknown))} is not in the list of classes", at=path, advice="add it there")
     return Labels(np.array([number[name] for name in found], np.int64), names)
 
 
@@ -141,12 +145,18 @@ def _sparse(value: list | dict, where: str) -> tuple[np.ndarray, np.ndarray, int
     numbers = list(value.values()) if isinstance(value, dict) else value
     keys = list(value) if isinstance(value, dict) else range(len(value))
     if not all(type(n) in (int, float) for n in numbers) or not all(NUMBER.fullmatch(str(key)) for key in keys):
-        raise MixError(f"{where}: label {_cut(value)} is not made of shares; expected numbers that add up to 1")
+        raise MixError(
+            f"label {_cut(value)} is not made of shares", at=where, advice="expected numbers that add up to 1"
+        )
     if not all(0 <= n < 2 for n in numbers) or not abs(sum(numbers) - 1) < SUM:  # NaN is neither
-        raise MixError(f"{where}: the shares of label {_cut(value)} do not add up to 1; expected a distribution")
+        raise MixError(
+            f"the shares of label {_cut(value)} do not add up to 1", at=where, advice="expected a distribution"
+        )
     classes, shares = np.array(list(map(int, keys)), np.int64), np.array(numbers, np.float64)
     if classes.min() < 0 or classes.max() >= MOST_CLASSES:
-        raise MixError(f"{where}: class {classes.max():,} of label {_cut(value)} is no class number; write it again")
+        raise MixError(
+            f"class {classes.max():,} of label {_cut(value)} is no class number", at=where, advice="write it again"
+        )
     kept = shares > 0
     return classes[kept], shares[kept].astype(np.float32), int(classes.max()) + 1
 

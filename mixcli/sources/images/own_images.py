@@ -21,7 +21,7 @@ class OwnPictures(Own):
 
     def _check_data(self) -> None:
         if len(self.data.shape) != 4 or self.data.shape[3] != 3 or self.data.dtype != np.uint8:
-            raise MixError(f"{self.path}: 'data' is {described(self.data)}; expected (images, H, W, 3) bytes")
+            raise MixError(f"'data' is {described(self.data)}", at=self.path, advice="expected (images, H, W, 3) bytes")
 
     def sizes(self, rows: np.ndarray) -> np.ndarray:
         """See PicturePart.sizes."""

@@ -61,7 +61,7 @@ class Parquet(Labelled):
         for table, file in zip(self.tables, files, strict=True):
             known = _add_labels(table, file, labels)
             if known and names and known != names:
-                raise MixError(f"{file}: its classes are not those of {files[0]} or of the list beside it")
+                raise MixError(f"its classes are not those of {files[0]} or of the list beside it", at=file)
             names = names or known
         super().__init__(path, labels.labels(path, names), notes)
         self.files = [*files, *listing]
@@ -112,7 +112,7 @@ class Parquet(Labelled):
         except _torn() as e:
             self.cursor = None
             what = f"row group {group} cannot be read ({_short(e)})"
-            raise MixError(f"{self.files[file]}: {what}; download it again") from e
+            raise MixError(what, at=self.files[file], advice="download it again") from e
 
 
 def holds_pictures(file: Path) -> bool:
@@ -126,11 +126,11 @@ def _table(file: Path) -> ParquetFile:
         import pyarrow.parquet
     except ImportError as e:
         how = "pip install '.[parquet]' in mixcli's folder"
-        raise UsageError(f"{file}: reading Parquet needs the package pyarrow; {how}") from e
+        raise UsageError("reading Parquet needs the package pyarrow", at=file, advice=how) from e
     try:
         table = pyarrow.parquet.ParquetFile(file)
     except _torn() as e:
-        raise MixError(f"{file}: is no readable Parquet file ({_short(e)}); download it again") from e
+        raise MixError(f"is no readable Parquet file ({_short(e)})", at=file, advice="download it again") from e
     _check_sizes(table, file)
     return table
 
@@ -142,7 +142,7 @@ def _check_sizes(table: ParquetFile, file: Path) -> None:
     columns = [group.column(c) for group in groups for c in range(group.num_columns)]
     grown = any(c.total_uncompressed_size > DEFLATE_LIMIT * max(1, min(c.total_compressed_size, held)) for c in columns)
     if grown or found.num_rows > held or sum(group.num_rows for group in groups) != found.num_rows:
-        raise MixError(f"{file}: declares more than its {held:,} bytes can hold; download it again")
+        raise MixError(f"declares more than its {held:,} bytes can hold", at=file, advice="download it again")
 
 
 def _picture_column(table: ParquetFile, file: Path, required: bool = True) -> str | None:
@@ -156,7 +156,7 @@ def _picture_column(table: ParquetFile, file: Path, required: bool = True) -> st
 
     found = next((field.name for field in table.schema_arrow if fits(field)), None)
     if found is None and required:
-        raise MixError(f"{file}: has no column of pictures; leave it out")
+        raise MixError("has no column of pictures", at=file, advice="leave it out")
     return found
 
 
@@ -171,11 +171,11 @@ def _add_labels(table: ParquetFile, file: Path, labels: Collector) -> tuple[str,
     name = next((name for name in LABEL if name in table.schema_arrow.names), None)
     if name is None:
         has = ", ".join(map(repr, table.schema_arrow.names[:6]))
-        raise MixError(f"{file}: has no column 'label' (it has {has}); add one")
+        raise MixError(f"has no column 'label' (it has {has})", at=file, advice="add one")
     try:
         found = table.read(columns=[name]).column(0).to_pylist()
     except _torn() as e:
-        raise MixError(f"{file}: column {name!r} cannot be read ({_short(e)}); download it again") from e
+        raise MixError(f"column {name!r} cannot be read ({_short(e)})", at=file, advice="download it again") from e
     for row, label in enumerate(found):
         labels.add(label, f"{file}[{row}]")
     return _known_names(table, name)

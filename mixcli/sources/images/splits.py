@@ -23,7 +23,9 @@ def wanted(root: Path, told: dict[str, str | None], split: str, notes: list[str]
     splits = set(told.values())
     if split in WORDS and split not in splits:
         has = ", ".join(map(repr, list(told)[:4]))
-        raise UsageError(f"--split {split}: {root} has {has} and nothing named as that split; leave --split out")
+        raise UsageError(
+            f"{root} has {has} and nothing named as that split", at=f"--split {split}", advice="leave --split out"
+        )
     chosen = "train" if split == "auto" and "train" in splits else split
     found = [name for name, of in told.items() if of == chosen] if chosen in WORDS else list(told)
     if split == "auto" and len(found) < len(told):

@@ -32,7 +32,9 @@ class Stacked(Labelled):
         """homes: the file of each stack, where that is not `path`."""
         shapes = [tuple(stack.shape[1:]) for stack in stacks]
         if len(set(shapes)) > 1:
-            raise MixError(f"{path}: pictures of {min(shapes)} and of {max(shapes)}; --split takes one of the two")
+            raise MixError(
+                f"pictures of {min(shapes)} and of {max(shapes)}", at=path, advice="--split takes one of the two"
+            )
         super().__init__(path, labels, notes)
         self.files, self.stacks, self.homes = files, stacks, homes or [path] * len(stacks)
         self.starts = np.cumsum([0, *(stack.shape[0] for stack in stacks)])
@@ -74,9 +76,13 @@ def check_pictures(path: Path, name: str, data: Any) -> None:
     """MixError unless `data` is (n,H,W), (n,H,W,1) or (n,H,W,3) u8 of a size that a picture may have."""
     shape = tuple(data.shape)
     if len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3):
-        raise MixError(f"{path}: '{name}' is {described(data)}, channels first; transpose it to (n, H, W, {shape[1]})")
+        raise MixError(
+            f"'{name}' is {described(data)}, channels first", at=path, advice=f"transpose it to (n, H, W, {shape[1]})"
+        )
     if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)) or np.dtype(data.dtype) != np.uint8:
         what = "(pictures, H, W, 3) or (pictures, H, W) uint8, 0 to 255"
-        raise MixError(f"{path}: '{name}' is {described(data)}; expected {what}")
+        raise MixError(f"'{name}' is {described(data)}", at=path, advice=f"expected {what}")
     if not 0 < shape[1] * shape[2] <= MOST_PIXELS:
-        raise MixError(f"{path}: '{name}' has pictures of {shape[1]:,} x {shape[2]:,} pixels; that is no picture")
+        raise MixError(
+            f"'{name}' has pictures of {shape[1]:,} x {shape[2]:,} pixels", at=path, advice="that is no picture"
+        )

@@ -75,7 +75,9 @@ def samples(shard: Path) -> Iterator[tuple[str, dict[str, Member]]]:
         sample: dict[str, Member] = {}
         for _, kind, member in run:
             if kind in sample:
-                raise MixError(f"{shard}: has {member.name[:80]!r} twice in a row; give every sample its own key")
+                raise MixError(
+                    f"has {member.name[:80]!r} twice in a row", at=shard, advice="give every sample its own key"
+                )
             sample[kind] = member
         yield key, sample
 
@@ -95,7 +97,9 @@ def _picture(shard: Path, key: str, sample: dict[str, Member]) -> Member | None:
     """Of key.jpg and key.mask.png it is the first."""
     for found in ([k for k in sample if k in KINDS], [k for k in sample if k.rpartition(".")[2] in KINDS]):
         if len(found) > 1:
-            raise MixError(f"{shard}: sample {key[:80]!r} has pictures {found[0]!r} and {found[1]!r}; leave one in it")
+            raise MixError(
+                f"sample {key[:80]!r} has pictures {found[0]!r} and {found[1]!r}", at=shard, advice="leave one in it"
+            )
         if found:
             return _regular(shard, sample[found[0]])
     return None
@@ -105,28 +109,28 @@ def _label(shard: Path, key: str, sample: dict[str, Member], file: BinaryIO) -> 
     """Label, where it stands, and the shares beside it."""
     kind = next((k for k in ("cls", "json") if k in sample), None)
     if kind is None:
-        raise MixError(f"{shard}: sample {key[:80]!r} has neither a .cls nor a .json member; add its label")
+        raise MixError(f"sample {key[:80]!r} has neither a .cls nor a .json member", at=shard, advice="add its label")
     member, where = _regular(shard, sample[kind]), f"{shard}/{sample[kind].name}"
     if member.size > MOST_LABEL:
-        raise MixError(f"{where}: {member.size:,} bytes are too many for a label; make the archive again")
+        raise MixError(f"{member.size:,} bytes are too many for a label", at=where, advice="make the archive again")
     data = _bytes(file, member.offset, member.size)
     if kind == "cls":
         return number_or_name(data.decode("utf-8", "surrogateescape")), where, None
     try:
         found = json.loads(data)
     except (ValueError, RecursionError) as e:
-        raise MixError(f"{where}: is no JSON ({str(e)[:80]}); make the archive again") from e
+        raise MixError(f"is no JSON ({str(e)[:80]})", at=where, advice="make the archive again") from e
     if not isinstance(found, dict) or not {"label", "soft_label"} & set(found):
-        raise MixError(f"{where}: has no 'label'; expected an object with one")
+        raise MixError("has no 'label'", at=where, advice="expected an object with one")
     return found.get("label"), where, found.get("soft_label")
 
 
 def _regular(shard: Path, member: Member) -> Member:
     if ".." in member.name.split("/"):
-        raise MixError(f"{shard}: {member.name[:80]!r} is a name that leads out of the archive; {AGAIN}")
+        raise MixError(f"{member.name[:80]!r} is a name that leads out of the archive", at=shard, advice=AGAIN)
     if member.kind != "file":
         what = "a link" if member.kind == "link" else "no regular file"
-        raise MixError(f"{shard}: {member.name[:80]!r} is {what}, which is not followed; {HOW}")
+        raise MixError(f"{member.name[:80]!r} is {what}, which is not followed", at=shard, advice=HOW)
     return member
 
 
