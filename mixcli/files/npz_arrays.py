@@ -11,7 +11,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Member(NamedTuple):
     info: zipfile.ZipInfo
     dtype: np.dtype
     shape: tuple[int, ...]
-    order: str  # 'C' or 'F'
+    order: Literal["C", "F"]
     start: int  # bytes of its header
 
     @property
@@ -135,7 +135,7 @@ def _header(path: Path, name: str, stream: IO[bytes]) -> tuple[str, int]:
     return stream.read(length).decode("latin-1"), 8 + width + length
 
 
-def _parsed(path: Path, name: str, text: str) -> tuple[np.dtype, tuple[int, ...], str]:
+def _parsed(path: Path, name: str, text: str) -> tuple[np.dtype, tuple[int, ...], Literal["C", "F"]]:
     """Type, shape and order. The header is a Python literal, of which only these three forms are understood."""
     descr, order, shape = (pattern.search(text) for pattern in (DESCR, ORDER, SHAPE))
     sides = shape[1].replace(",", " ").split() if shape else []

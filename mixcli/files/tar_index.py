@@ -34,7 +34,8 @@ def members(path: Path) -> Iterator[Member]:
     if not whole:
         raise MixError("the file is empty", at=path, advice="copy or download it again")
     with open(path, "rb", buffering=0) as file:
-        at, extra = 0, {}
+        at = 0
+        extra: dict[str, str] = {}
         while at < whole:
             file.seek(at)
             header = file.read(BLOCK)

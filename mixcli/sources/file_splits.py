@@ -8,10 +8,10 @@ from pathlib import Path
 
 from mixcli.datasets.container import is_mixed
 from mixcli.errors import UsageError
+from mixcli.files.hdf5 import SUFFIXES as H5
+from mixcli.files.hdf5 import holds, open_h5
 from mixcli.files.regular import read_lines, require_inside
-from mixcli.sources.clouds.modelnet import holds, open_h5
 
-H5 = (".h5", ".hdf5")
 STACKED = (*H5, ".npz")
 
 NAMED = {

@@ -11,12 +11,13 @@ import numpy as np
 
 from mixcli.datasets.container import is_mixed
 from mixcli.errors import MixError, UsageError
+from mixcli.files import hdf5
 from mixcli.files.regular import require_file
 from mixcli.sources.arguments import READABLE, expand
 from mixcli.sources.cloud_part import Part
 from mixcli.sources.clouds.class_folders import class_folders
 from mixcli.sources.clouds.id_lists import id_list, listed_clouds
-from mixcli.sources.clouds.modelnet import H5Clouds, short
+from mixcli.sources.clouds.modelnet import H5Clouds
 from mixcli.sources.clouds.npz_clouds import NpzClouds
 from mixcli.sources.clouds.shapenet import is_shapenet, split_list, whole_shapenet
 from mixcli.sources.file_splits import H5
@@ -149,8 +150,8 @@ def _part(path: Path | Listed, reading: Reading) -> Part:
 def _h5(path: Path, reading: Reading) -> Part:
     try:
         return OwnClouds(path) if is_mixed(path) else H5Clouds(path, reading.drop_background)
-    except (KeyError, RuntimeError, ValueError, OSError) as e:  # HDF5's several ways to say that metadata is torn
-        raise MixError(f"its HDF5 metadata is damaged ({short(e)})", at=path, advice="copy or download it again") from e
+    except hdf5.TORN as e:
+        raise hdf5.damaged(path, e) from e
 
 
 def _agreed(parts: list[Part]) -> tuple[str, ...] | None:

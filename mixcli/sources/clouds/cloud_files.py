@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from mixcli.errors import MixError
-from mixcli.files.geometry import Geometry, read_geometry
+from mixcli.files.geometry import read_geometry
 from mixcli.files.meshes import sample_surface
+from mixcli.files.shape import Geometry
 from mixcli.sources.clouds.stacked import joined
 
 THREADS = min(8, (os.cpu_count() or 1) + 2)

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from mixcli.errors import MixError
-from mixcli.files.regular import require_file
+from mixcli.files.hdf5 import checked, holds, open_h5, short
 from mixcli.sources.class_names import SCANOBJECTNN, SHAPENET_PART, names_beside
 from mixcli.sources.clouds.stacked import (
     check_data,
@@ -22,8 +22,6 @@ from mixcli.sources.clouds.stacked import (
     joined,
     whole,
 )
-
-DEFLATE_LIMIT = 1100  # no filter of HDF5 shrinks further than deflate's 1032:1
 
 
 class H5Clouds:
@@ -104,45 +102,6 @@ class H5Clouds:
                 f"cannot read clouds {_span(rows)} ({short(e)})", at=self.path, advice="the file is damaged"
             ) from e
         return foreground(clouds, mask, points if first else None)
-
-
-def open_h5(path: Path) -> h5py.File:
-    """The file, or one sentence that says why it cannot be read."""
-    require_file(path)
-    try:
-        return h5py.File(path, "r")
-    except OSError as e:
-        why = "it is cut short" if "truncated" in str(e) else short(e)
-        raise MixError(f"not a readable HDF5 file ({why})", at=path, advice="copy or download it again") from e
-
-
-def holds(file: h5py.File, name: str) -> bool:
-    """Whether there is an entry of this name; asking for it the usual way would follow links."""
-    return file.id.links.exists(name.encode())
-
-
-def checked(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
-    """A dataset whose bytes are in this very file, and as many as its header says."""
-    hard = holds(file, name) and file.id.links.get_info(name.encode()).type == h5py.h5l.TYPE_HARD
-    item = file[name] if hard else None
-    if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
-        raise MixError(
-            f"'{name}' is no plain dataset of this file", at=path, advice="links to other files are not followed"
-        )
-    if item.shape is None:
-        raise MixError(f"'{name}' has no values at all", at=path, advice="write the file again")
-    stored = item.id.get_storage_size()
-    if item.nbytes > max(1, stored) * DEFLATE_LIMIT:
-        raise MixError(
-            f"'{name}' declares {item.nbytes:,} bytes but holds {stored:,}", at=path, advice="the file is incomplete"
-        )
-    return item
-
-
-def short(error: Exception) -> str:
-    """The part of an HDF5 message that a person can use."""
-    text = str(error)
-    return text[text.find("(") + 1 : text.rfind(")")] if "(" in text else text
 
 
 def _span(rows: slice | np.ndarray) -> str:

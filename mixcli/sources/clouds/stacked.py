@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mixcli.errors import MixError
-from mixcli.files.geometry import MOST_POINTS
+from mixcli.files.shape import MOST_POINTS
 
 MOST_PART = 1 << 24  # part labels travel as float32, which holds whole numbers up to here
 BACKGROUND = -1  # in ScanObjectNN's `mask`

@@ -15,8 +15,8 @@ import numpy as np
 
 from mixcli.datasets.container import parsed_names
 from mixcli.errors import MixError
+from mixcli.files import hdf5
 from mixcli.files.npz_arrays import Npz
-from mixcli.sources.clouds.modelnet import checked, open_h5, short
 from mixcli.sources.clouds.stacked import described, whole
 from mixcli.sources.file_splits import H5
 from mixcli.sources.images.labels import MOST_CLASSES, SUM, Labels, names_beside
@@ -26,7 +26,6 @@ from mixcli.sources.images.stacked import Stacked, check_pictures
 DATA, LABEL = ("data", "images", "image", "x"), ("label", "labels", "y")
 NAMES = ("class_names", "names", "classes")
 FORMS = {"": ("{}",)} | {split: ("{}_" + split, split + "_{}") for split in WORDS}  # x_train, train_images
-TORN = (KeyError, RuntimeError, ValueError, OSError)  # HDF5's several ways to say that metadata is damaged
 
 
 def array_file(path: Path, split: str = "auto") -> Stacked | None:
@@ -35,8 +34,8 @@ def array_file(path: Path, split: str = "auto") -> Stacked | None:
         return _opened(_Npz(path), split)
     try:
         return _opened(_H5(path), split)
-    except TORN as e:
-        raise MixError(f"its HDF5 metadata is damaged ({short(e)})", at=path, advice="copy or download it again") from e
+    except hdf5.TORN as e:
+        raise hdf5.damaged(path, e) from e
 
 
 class Dense:
@@ -77,7 +76,7 @@ class Chunked:
         try:
             return self.item[start:stop]
         except OSError as e:
-            what = f"cannot read pictures {start}..{stop - 1} ({short(e)})"
+            what = f"cannot read pictures {start}..{stop - 1} ({hdf5.short(e)})"
             raise MixError(what, at=self.path, advice="the file is damaged") from e
 
 
@@ -106,12 +105,12 @@ class _H5:
     """The datasets of an HDF5 file. One in a single piece is mapped, others are read by runs of rows."""
 
     def __init__(self, path: Path):
-        self.path, self.file = path, open_h5(path)
+        self.path, self.file = path, hdf5.open_h5(path)
         self.names = list(self.file)
         self.random_access, self.preload = True, False
 
     def item(self, name: str) -> h5py.Dataset:
-        return checked(self.path, self.file, name)
+        return hdf5.checked(self.path, self.file, name)
 
     def rows(self, name: str) -> np.ndarray | Chunked:
         item = self.item(name)
