@@ -10,10 +10,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
 
 from mixcli.errors import UsageError
 from mixcli.sources.class_names import read_names
+from mixcli.sources.labels import Labels
 
 MOST_BYTES = 1 << 30
 LISTS = ("classes.txt", "class_names.txt", "shape_names.txt", "modelnet40_shape_names.txt")  # of class names
@@ -70,8 +73,16 @@ def _absolute(folder: str) -> str:
     return os.path.realpath(folder) if ".." in Path(folder).parts else os.path.abspath(folder)
 
 
-def classes(files: Listed, between: Sequence[str] = ()) -> tuple[Listed, list[int], tuple[str, ...], tuple[Path, ...]]:
-    """The files in the order of their samples, their labels, the classes' names, and the list that says them, if any.
+class Classified(NamedTuple):
+    """Files in the order of their samples."""
+
+    names: tuple[str, ...]  # posix paths
+    labels: Labels
+    lists: tuple[Path, ...]  # the one that says the classes' names, if any
+
+
+def classes(files: Listed, between: Sequence[str] = ()) -> Classified:
+    """The files in the order of their samples, each of the class that its folder is named as.
 
     between: folders that may stand between a class's folder and its files, as splits do. A list of names counts where
     it lies beside the classes' folders.
@@ -87,7 +98,8 @@ def classes(files: Listed, between: Sequence[str] = ()) -> tuple[Listed, list[in
         raise UsageError(f"class {of[unknown]!r} is not in {listing}", at=files.root / unknown, advice="add it there")
     keyed = sorted((number[of[folder]], folder, base) for folder, base in map(os.path.split, files.names))
     order = tuple(f"{folder}/{base}" for _, folder, base in keyed)
-    return Listed(files.root, order), [label for label, _, _ in keyed], names, (listing,) if listing else ()
+    labels = Labels(np.array([label for label, _, _ in keyed], np.int64), names)
+    return Classified(order, labels, (listing,) if listing else ())
 
 
 def _class(folder: Path, between: Sequence[str]) -> str:

@@ -9,11 +9,14 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
+
 from mixcli.errors import UsageError
 from mixcli.files.regular import read_lines, require_inside
 from mixcli.sources.class_names import read_names
 from mixcli.sources.clouds.class_folders import SPLITS
-from mixcli.sources.clouds.cloud_files import CloudFiles
+from mixcli.sources.clouds.cloud_files import CloudFiles, Placed
+from mixcli.sources.labels import Labels
 from mixcli.sources.named_files import Listed, classes
 
 ID = re.compile(r"[^/\\\0]+_[^/\\\0_]+")
@@ -39,11 +42,11 @@ def cloud_of(ident: str) -> str:
 
 def id_lists(root: Path, split: str, notes: list[str]) -> list[Path]:
     """The lists of a folder that a split asks for; none where it has no such lists."""
-    found = {m[1]: [] for m in map(NAME.fullmatch, sorted(os.listdir(root))) if m}
-    if not found:
+    sizes = {match[1] for match in map(NAME.fullmatch, os.listdir(root)) if match}
+    if not sizes:
         return []
-    size = max(found)  # '40' before '10'
-    if len(found) > 1:
+    size = max(sizes)  # '40' before '10'
+    if len(sizes) > 1:
         notes.append(f"{root}: has lists for 10 and for 40 classes; read ModelNet40's, name the list to read the other")
     there = {s: root / f"modelnet{size}_{s}.txt" for s in ("train", "test")}
     there = {s: path for s, path in there.items() if os.path.isfile(path)}
@@ -69,13 +72,14 @@ def id_list(path: Path) -> CloudFiles:
             labels.append(_label(number, ident, f"{path}, line {line}", names_list))
     if not clouds:
         raise UsageError("the list is empty", at=path, advice="it should hold ids like airplane_0001")
-    return CloudFiles(path, root, clouds, labels, names, (path, names_list))
+    numbers = Labels(np.array(labels, np.int64), names)
+    return CloudFiles(path, Placed(root, clouds), numbers, (path, names_list))
 
 
 def listed_clouds(files: Listed) -> CloudFiles:
     """Clouds that were named one by one, in the order of class folders."""
-    files, labels, names, lists = classes(files, SPLITS)
-    return CloudFiles(files.root, files.root, list(files.names), labels, names, lists)
+    named = classes(files, SPLITS)
+    return CloudFiles(files.root, Placed(files.root, list(named.names)), named.labels, named.lists)
 
 
 def listed(root: Path, ident: str, where: str) -> str:

@@ -14,42 +14,43 @@ import numpy as np
 from mixcli.errors import MixError
 from mixcli.files.hdf5 import checked, holds, open_h5, short
 from mixcli.sources.class_names import SCANOBJECTNN, SHAPENET_PART, names_beside
-from mixcli.sources.clouds.stacked import (
-    check_data,
-    check_labels,
-    check_point_labels,
-    foreground,
-    joined,
-    whole,
-)
+from mixcli.sources.cloud_part import Wanted
+from mixcli.sources.clouds.stacked import check_data, check_point_labels, foreground, joined
+from mixcli.sources.foreign import Foreign
+from mixcli.sources.stacked_arrays import check_labels, class_numbers
 
 
 class H5Clouds:
     """One file. Nothing but the labels is read before `read` asks for it."""
 
-    is_soft, preload = False, True
+    preload = True
+    shares = None
+    names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __init__(self, path: Path, drop_background: bool = False):
-        self.path, self.files, self.notes = path, [path], ()
+        """Foreign where the file has no clouds."""
+        self.path, self.files = path, [path]
         self.file = open_h5(path)
-        self.data = self._dataset("data")
+        self.data = self._dataset("data", Foreign)
         check_data(path, "data", self.data)
-        label = self._dataset("label")
+        label = self._dataset("label", MixError)
         check_labels(path, "label", label, len(self))
-        self.labels = whole(path, label[()])
+        self.labels = class_numbers(path, label[()])
         self.seg = self._of_points("pid", "seg", kinds="iu")
         self.mask = self._of_points("mask", kinds="if") if drop_background else None
-        self.points = self.data.shape[1] if self.mask is None else None
+        self.points: int | None = self.data.shape[1] if self.mask is None else None
         self.class_names = names_beside(path) or self._published_names()
 
     def __len__(self) -> int:
         return self.data.shape[0]
 
-    def _dataset(self, name: str) -> h5py.Dataset:
+    def _dataset(self, name: str, missing: type[MixError]) -> h5py.Dataset:
+        """missing: what its absence is."""
         if not holds(self.file, name):
-            found = ", ".join(repr(k) for k in list(self.file)[:8]) or "nothing"
-            raise MixError(
-                f"no '{name}' in the file (it holds {found})", at=self.path, advice="expected ModelNet40's layout"
+            there = ", ".join(repr(k) for k in list(self.file)[:8]) or "nothing"
+            raise missing(
+                f"no '{name}' in the file (it holds {there})", at=self.path, advice="expected ModelNet40's layout"
             )
         return checked(self.path, self.file, name)
 
@@ -79,21 +80,24 @@ class H5Clouds:
         return self.seg is not None
 
     @property
+    def drops_background(self) -> bool:
+        return self.mask is not None
+
+    @property
     def random_access(self) -> bool:
         return self.data.chunks is None or self.data.chunks[0] == 1
 
     def address(self, row: int) -> tuple[str, int]:
         return str(self.path), int(row)
 
-    def read(
-        self, rows: slice | np.ndarray, points: int, first: bool, normals: bool = False, seg: bool = False
-    ) -> np.ndarray | list[np.ndarray | str]:
-        """See Part.read. A list only where the background is dropped."""
-        count = points if first and self.mask is None else self.data.shape[1]
-        names = ["data", "normal"] if normals else ["data"]
+    def read(self, rows: slice | np.ndarray, wanted: Wanted) -> np.ndarray | list[np.ndarray | str]:
+        """See CloudPart.read. A list only where the background is dropped."""
+        limit = wanted.limit if self.mask is None else None
+        names = ["data", "normal"] if wanted.normals else ["data"]
         try:
-            columns = [checked(self.path, self.file, name)[rows, :count, :3] for name in names]
-            clouds = joined(self.path, columns, self.seg[rows, :count] if seg else None)
+            columns = [checked(self.path, self.file, name)[rows, :limit, :3] for name in names]
+            seg = self.seg[rows, :limit] if wanted.seg and self.seg is not None else None
+            clouds = joined(self.path, columns, seg)
             if self.mask is None:
                 return clouds
             mask = self.mask[rows].reshape(clouds.shape[:2])
@@ -101,7 +105,7 @@ class H5Clouds:
             raise MixError(
                 f"cannot read clouds {_span(rows)} ({short(e)})", at=self.path, advice="the file is damaged"
             ) from e
-        return foreground(clouds, mask, points if first else None)
+        return foreground(clouds, mask, wanted.limit)
 
 
 def _span(rows: slice | np.ndarray) -> str:

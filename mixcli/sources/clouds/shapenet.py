@@ -6,11 +6,14 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
+
 from mixcli.errors import MixError, UsageError
 from mixcli.files.regular import read_lines, require_inside
 from mixcli.sources.clouds.class_folders import scan
-from mixcli.sources.clouds.cloud_files import CloudFiles
+from mixcli.sources.clouds.cloud_files import CloudFiles, Placed
 from mixcli.sources.clouds.id_lists import existing
+from mixcli.sources.labels import Labels
 
 CATEGORIES = "synsetoffset2category.txt"
 SPLIT_LISTS = {s: f"train_test_split/shuffled_{s}_file_list.json" for s in ("train", "val", "test")}
@@ -53,7 +56,8 @@ def split_list(path: Path) -> CloudFiles:
             raise UsageError(f"{entry[:80]!r} is of a category that {root / CATEGORIES} does not name", at=where)
         clouds.append(existing(root, f"{synset}/{ident}.txt", where))
         labels.append(synsets[synset])
-    return CloudFiles(path, root, clouds, labels, names, (root / CATEGORIES, path))
+    numbers = Labels(np.array(labels, np.int64), names)
+    return CloudFiles(path, Placed(root, clouds), numbers, (root / CATEGORIES, path))
 
 
 def whole_shapenet(root: Path) -> CloudFiles:
@@ -68,7 +72,8 @@ def whole_shapenet(root: Path) -> CloudFiles:
             raise UsageError(what, at=root / synset, advice=f"put them there, or take its line out of {CATEGORIES}")
         clouds += [f"{synset}/{file}" for file in files]
         labels += [label] * len(files)
-    return CloudFiles(root, root, clouds, labels, names, (root / CATEGORIES,))
+    numbers = Labels(np.array(labels, np.int64), names)
+    return CloudFiles(root, Placed(root, clouds), numbers, (root / CATEGORIES,))
 
 
 def _categories(root: Path) -> tuple[dict[str, int], tuple[str, ...]]:

@@ -9,16 +9,16 @@ import mmap
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mixcli.errors import MixError
 from mixcli.files.plain_pickle import Array, Refused, read_plain
 from mixcli.files.regular import require_file, require_inside
-from mixcli.sources.images.labels import Labels
 from mixcli.sources.images.splits import wanted
-from mixcli.sources.images.stacked import Stacked
+from mixcli.sources.images.stacked import Stack, Stacked
+from mixcli.sources.labels import Labels
 
 SIDE = 32
 BATCH = re.compile(r"(data_batch_\d+)|(test_batch)|(train)|(test)")
@@ -27,6 +27,14 @@ FOLDERS = ("", "cifar-10-batches-py", "cifar-100-python")  # as the archives unp
 LABELS = ("labels", "fine_labels", "coarse_labels")
 NAMES = {"labels": "label_names", "fine_labels": "fine_label_names", "coarse_labels": "coarse_label_names"}
 AGAIN = "copy or download it again"
+
+
+class Batch(NamedTuple):
+    """What one file holds."""
+
+    pixels: np.ndarray  # (n,32,32,3) u8
+    labels: np.ndarray  # (n,) i64
+    kind: str  # which of `LABELS` they are
 
 
 def cifar_folder(root: Path, split: str = "auto", coarse: bool = False) -> Stacked | None:
@@ -62,28 +70,28 @@ def _batches(folder: Path) -> list[Path]:
 def _stacked(path: Path, batches: list[Path], coarse: bool, notes: list[str]) -> Stacked:
     meta = next(batches[0].parent / name for name in META if os.path.isfile(batches[0].parent / name))
     read = [_batch(batch, coarse) for batch in batches]
-    kinds = {kind for _, _, kind in read}
+    kinds = {batch.kind for batch in read}
     names = _plain(require_inside(meta, meta.parent)).get(NAMES[max(kinds)])
     if len(kinds) > 1 or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise MixError(f"has no names for the labels of {batches[0].name}", at=meta, advice=AGAIN)
-    labels = Labels(np.concatenate([found for _, found, _ in read]), tuple(names))
-    return Stacked(path, [meta, *batches], [stack for stack, _, _ in read], labels, tuple(notes), batches)
+    labels = Labels(np.concatenate([batch.labels for batch in read]), tuple(names))
+    stacks = [Stack(home, batch.pixels) for home, batch in zip(batches, read, strict=True)]
+    return Stacked(path, [meta, *batches], stacks, labels, notes)
 
 
-def _batch(path: Path, coarse: bool) -> tuple[np.ndarray, np.ndarray, str]:
-    """Pictures (n,32,32,3) u8, labels (n,) i64, and which labels they are."""
-    found = _plain(path)
+def _batch(path: Path, coarse: bool) -> Batch:
+    values = _plain(path)
     order = LABELS[::-1] if coarse else LABELS
-    kind = next((name for name in order if name in found), None)
-    data = found.get("data")
+    kind = next((name for name in order if name in values), None)
+    data = values.get("data")
     if kind is None or not isinstance(data, Array):
         raise MixError("has no 'data' with 'labels' in it", at=path, advice=AGAIN)
     try:
         pixels = data.load(path)
-        labels = found[kind].load(path) if isinstance(found[kind], Array) else found[kind]
+        labels = values[kind].load(path) if isinstance(values[kind], Array) else values[kind]
     except Refused as e:
         raise MixError(str(e), at=path, advice=AGAIN) from e
-    return _pictures(path, pixels), _numbers(path, labels, len(pixels)), kind
+    return Batch(_pictures(path, pixels), _numbers(path, labels, len(pixels)), kind)
 
 
 def _pictures(path: Path, pixels: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ Classes are the folders' names, sorted; pictures come class after class, sorted 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +17,8 @@ from mixcli.errors import UsageError
 from mixcli.files.regular import require_file, require_folder, require_inside
 from mixcli.sources.images.decode import SUFFIXES
 from mixcli.sources.images.encoded import Encoded
-from mixcli.sources.images.labels import Labels
 from mixcli.sources.images.splits import SPLIT_OF, WORDS, wanted
+from mixcli.sources.labels import Labels
 from mixcli.sources.named_files import Listed, classes
 
 HIDDEN = (".", "__MACOSX")
@@ -27,12 +28,7 @@ class PictureFiles(Encoded):
     """Pictures that are files of their own, by their posix paths under `path`, in the order given."""
 
     def __init__(
-        self,
-        path: Path,
-        names: list[str],
-        labels: Labels,
-        lists: tuple[Path, ...] = (),
-        notes: tuple[str, ...] = (),
+        self, path: Path, names: list[str], labels: Labels, lists: Sequence[Path] = (), notes: Sequence[str] = ()
     ):
         """lists: the files that say the labels."""
         super().__init__(path, labels, notes)
@@ -51,8 +47,8 @@ class PictureFiles(Encoded):
 
 def listed_pictures(files: Listed) -> PictureFiles:
     """Pictures that were named one by one, in the order of class folders."""
-    files, labels, names, lists = classes(files)
-    return PictureFiles(files.root, list(files.names), Labels(np.array(labels, np.int64), names), lists)
+    named = classes(files)
+    return PictureFiles(files.root, list(named.names), named.labels, named.lists)
 
 
 class Scan(NamedTuple):
@@ -68,19 +64,19 @@ def class_folders(root: Path, split: str = "auto") -> PictureFiles | None:
     top = scan(root, root)
     if not any(pictures_in(root, name) for name in top.folders):
         return None
-    others, notes = [*top.pictures, *top.others], []
+    others, notes = [*top.pictures, *top.others], list[str]()
     splits = _splits(root, top, others)
     bases = wanted(root, splits, split, notes) if splits else [""]
     names = tuple(scan(root / next(iter(splits), ""), root).folders)
-    found = [(label, name) for base in bases for label, name in _members(root, base, names, others)]
+    members = [member for base in bases for member in _members(root, base, names, others)]
     if not splits and split in WORDS:
         raise UsageError(
             f"the folders of {root} are classes, not splits", at=f"--split {split}", advice="leave --split out"
         )
     if others:
         notes.append(f"{root}: left out {_left_out(others)}")
-    labels = Labels(np.array([label for label, _ in found], np.int64), names)
-    return PictureFiles(root, [name for _, name in found], labels, notes=tuple(notes))
+    labels = Labels(np.array([label for label, _ in members], np.int64), names)
+    return PictureFiles(root, [name for _, name in members], labels, notes=notes)
 
 
 def _left_out(others: list[str]) -> str:

@@ -50,7 +50,8 @@ class _Files:
     """Names of pictures, checked to be regular files that lie under `root`."""
 
     def __init__(self, root: Path):
-        self.root, self.names = root, []
+        self.root = root
+        self.names: list[str] = []
         self.folders: set[str] = set()
 
     def add(self, base: str, name: str, where: str) -> None:
@@ -94,37 +95,37 @@ def _told(listing: Path, split: str) -> dict[str, str]:
     return {}
 
 
-def _name(entry: dict) -> str:
+def _name(entry: dict[str, Any]) -> str:
     found = entry.get("file_name")
     return found if isinstance(found, str) else ""
 
 
-def _label(entry: dict, where: str) -> Any:
+def _label(entry: dict[str, Any], where: str) -> Any:
     if "label" not in entry and "soft_label" not in entry:
         has = ", ".join(map(repr, list(entry)[:6]))
         raise MixError(f"no 'label' beside file_name (it has {has})", at=where, advice="add one, or take the list away")
     return entry.get("label")
 
 
-def _all(lists: dict[str, Path]) -> Iterator[tuple[dict, str]]:
+def _all(lists: dict[str, Path]) -> Iterator[tuple[dict[str, Any], str]]:
     return chain.from_iterable(map(_entries, lists.values()))
 
 
-def _entries(listing: Path) -> Iterator[tuple[dict, str]]:
+def _entries(listing: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """What a list says of each picture, and the line that does."""
     read = _json_lines if listing.suffix == ".jsonl" else _csv_lines
     for entry, line in read(listing):
         yield entry, f"{listing}, line {line}"
 
 
-def _json_lines(listing: Path) -> Iterator[tuple[dict, int]]:
+def _json_lines(listing: Path) -> Iterator[tuple[dict[str, Any], int]]:
     with open(listing, "rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(LONGEST), b""), 1):
             if line.strip():
                 yield _parsed(line, f"{listing}, line {number}"), number
 
 
-def _parsed(line: bytes, where: str) -> dict:
+def _parsed(line: bytes, where: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as e:
@@ -134,14 +135,13 @@ def _parsed(line: bytes, where: str) -> dict:
     return found
 
 
-def _csv_lines(listing: Path) -> Iterator[tuple[dict, int]]:
+def _csv_lines(listing: Path) -> Iterator[tuple[dict[str, Any], int]]:
     with open(listing, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.DictReader(file)
         try:
             for row in rows:
                 texts = {name: text for name, text in row.items() if name != "soft_label" and isinstance(text, str)}
-                if label := texts.pop("label", ""):
-                    texts["label"] = number_or_name(label)
-                yield texts, rows.line_num
+                label = texts.pop("label", "")
+                yield {**texts, **({"label": number_or_name(label)} if label else {})}, rows.line_num
         except csv.Error as e:
             raise MixError(f"is no CSV ({e})", at=f"{listing}, line {rows.line_num}", advice="write it again") from e

@@ -10,16 +10,17 @@ import math
 import re
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 import numpy as np
 
 from mixcli.errors import MixError, UsageError
 from mixcli.files.npz_arrays import BLOCK, DEFLATE_LIMIT
 from mixcli.files.regular import require_file, require_inside
-from mixcli.sources.images.labels import Labels, names_beside
+from mixcli.sources.images.labels import names_beside
 from mixcli.sources.images.splits import wanted
-from mixcli.sources.images.stacked import Stacked, check_pictures
+from mixcli.sources.images.stacked import Stack, Stacked, check_pictures
+from mixcli.sources.labels import Labels
 
 NAME = re.compile(r"(?P<set>.*?)(?P<what>images|labels)[-.]idx[134][-.]ubyte(\.gz)?")
 SPLIT = re.compile(r"(?P<train>train)|(?P<test>test|t10k)|(?P<val>val)")
@@ -66,7 +67,13 @@ def read_idx(path: Path) -> np.ndarray:
         raise MixError(f"cannot be unpacked ({e})", at=path, advice="download it again") from e
 
 
-def _header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], int]:
+class Stream(Protocol):
+    """A file, or what unpacks one."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def _header(path: Path, file: Stream) -> tuple[tuple[int, ...], int]:
     """Shape, and where the bytes begin."""
     magic = file.read(4)
     if len(magic) < 4 or magic[:3] != b"\0\0\x08" or not 1 <= magic[3] <= 4:
@@ -80,7 +87,7 @@ def _header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], int]:
     return shape, 4 + len(sides)
 
 
-def _unpacked(path: Path, file: BinaryIO, shape: tuple[int, ...], packed: int) -> np.ndarray:
+def _unpacked(path: Path, file: Stream, shape: tuple[int, ...], packed: int) -> np.ndarray:
     if math.prod(shape) > packed * DEFLATE_LIMIT:
         raise MixError(f"declares {math.prod(shape):,} bytes, more than {packed:,} can unpack to", at=path)
     found, at = np.empty(math.prod(shape), np.uint8), 0
@@ -125,14 +132,14 @@ def _stacked(path: Path, folder: Path, images: list[Path], notes: tuple[str, ...
             raise MixError(f"has {numbers.shape} labels for the {len(stack):,} pictures in {image.name}", at=label)
     hard = np.concatenate(labels).astype(np.int64)
     files = [*(file for pair in zip(images, beside, strict=True) for file in pair), *listing]
-    return Stacked(path, files, stacks, Labels(hard, names), notes, images)
+    return Stacked(path, files, list(map(Stack, images, stacks)), Labels(hard, names), notes)
 
 
 def _labels_of(image: Path) -> Path:
     """The file of labels beside a file of pictures, packed or not."""
-    start = NAME.fullmatch(image.name)["set"]
-    found = [p for p in sorted(image.parent.iterdir()) if (name := NAME.fullmatch(p.name)) and name["what"] == "labels"]
-    match = next((p for p in found if NAME.fullmatch(p.name)["set"] == start), None)
-    if match is None:
-        raise MixError(f"no {start}labels-idx1-ubyte beside it", at=image, advice="put the file of labels there")
-    return require_inside(match, image.parent)
+    start = image.name[: image.name.rindex("images")]
+    for path in sorted(image.parent.iterdir()):
+        name = NAME.fullmatch(path.name)
+        if name and name["what"] == "labels" and name["set"] == start:
+            return require_inside(path, image.parent)
+    raise MixError(f"no {start}labels-idx1-ubyte beside it", at=image, advice="put the file of labels there")

@@ -4,69 +4,39 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from mixcli.errors import MixError
 from mixcli.sources.class_names import SHAPE_NAMES, read_names
+from mixcli.sources.labels import SUM, Labels, SparseShares
 
 LISTS = ("classes.txt", "class_names.txt", SHAPE_NAMES)  # one name a line, in the order of their numbers
 MOST_CLASSES = 1 << 20
-SUM = 1e-3  # how far shares may be from 1 together
 NUMBER = re.compile(r"-?\d{1,18}")
 KINDS = {int: "a number", str: "a name", list: "a list of shares", dict: "shares by class"}
-
-
-class Shares:
-    """Soft labels of many rows, as the shares that are not 0."""
-
-    def __init__(self, classes: list[np.ndarray], shares: list[np.ndarray], width: int):
-        self.width = width
-        self.starts = np.cumsum([0, *map(len, classes)])
-        self.classes = np.concatenate([np.empty(0, np.int64), *classes])
-        self.shares = np.concatenate([np.empty(0, np.float32), *shares])
-
-    def dense(self, rows: np.ndarray) -> np.ndarray:
-        """(r,C) f32."""
-        found = np.zeros((len(rows), self.width), np.float32)
-        for at, row in enumerate(rows.tolist()):
-            of = slice(self.starts[row], self.starts[row + 1])
-            found[at, self.classes[of]] = self.shares[of]
-        return found
-
-
-class Labels(NamedTuple):
-    """Labels of all rows."""
-
-    hard: np.ndarray  # (n,) i64
-    names: tuple[str, ...] | None = None
-    soft: Shares | None = None
 
 
 class Labelled:
     """What all parts of pictures have: where they are, their labels, what to tell the user."""
 
-    data = "images"
+    names: Sequence[str] = ()
 
-    def __init__(self, path: Path, labels: Labels, notes: tuple[str, ...] = ()):
-        self.path, self.notes = path, notes
+    def __init__(self, path: Path, labels: Labels, notes: Sequence[str] = ()):
+        self.path, self.notes = path, tuple(notes)
         self.labels, self.class_names, self.shares = labels
-        self.is_soft = self.shares is not None
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    def soft(self, rows: np.ndarray) -> np.ndarray:
-        """See PicturePart.soft."""
-        return self.shares.dense(rows)
 
 
 class Collector:
     """Labels in the order of the rows, all of one kind."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.kind: type | None = None
         self.hard: list[Any] = []
         self.classes: list[np.ndarray] = []
@@ -112,7 +82,7 @@ class Collector:
             raise MixError(
                 f"labels of {self.width} shares, but {len(names)} class names", at=path, advice="make them agree"
             )
-        return Labels(hard, names, Shares(self.classes, self.shares, len(names) if names else self.width))
+        return Labels(hard, names, SparseShares(self.classes, self.shares, len(names) if names else self.width))
 
 
 def number_or_name(text: str) -> int | str:
@@ -131,13 +101,13 @@ def names_beside(folder: Path) -> tuple[tuple[str, ...] | None, tuple[Path, ...]
     return (read_names(listing), (listing,)) if listing else (None, ())
 
 
-def _named(path: Path, found: list[str], names: tuple[str, ...] | None) -> Labels:
+def _named(path: Path, labels: list[str], names: tuple[str, ...] | None) -> Labels:
     """Without a list of names they are numbered as they sort."""
-    names = names or tuple(sorted(set(found)))
+    names = names or tuple(sorted(set(labels)))
     number = {name: i for i, name in enumerate(names)}
-    if unknown := set(found) - set(number):
+    if unknown := set(labels) - set(number):
         raise MixError(f"label {_cut(min(unknown))} is not in the list of classes", at=path, advice="add it there")
-    return Labels(np.array([number[name] for name in found], np.int64), names)
+    return Labels(np.array([number[name] for name in labels], np.int64), names)
 
 
 def _sparse(value: list | dict, where: str) -> tuple[np.ndarray, np.ndarray, int]:

@@ -7,7 +7,7 @@ a number or a name, `json` an object with `label`, or mixcli's `soft_label`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -33,8 +33,8 @@ HOW = f"{AGAIN} with tar --dereference --hard-dereference"
 class Tars(Encoded):
     """The samples of some archives that have a picture, archive after archive. Bytes are read where they lie."""
 
-    def __init__(self, path: Path, shards: list[Path], notes: tuple[str, ...] = ()):
-        labels, self.names, where, without = Collector(), [], [], 0
+    def __init__(self, path: Path, shards: list[Path], notes: Sequence[str] = ()):
+        labels, self.members, where, without = Collector(), list[str](), list[tuple[int, int, int]](), 0
         for number, shard in enumerate(shards):
             with open(require_file(shard), "rb") as file:
                 for key, sample in samples(shard):
@@ -43,18 +43,18 @@ class Tars(Encoded):
                         without += 1
                         continue
                     labels.add(*_label(shard, key, sample, file))
-                    self.names.append(picture.name)
+                    self.members.append(picture.name)
                     where.append((number, picture.offset, picture.size))
         names, listing = names_beside(shards[0].parent)
         if without:
-            notes += (f"{path}: left out {without:,} sample{'s' * (without != 1)} without a picture",)
+            notes = [*notes, f"{path}: left out {without:,} sample{'s' * (without != 1)} without a picture"]
         super().__init__(path, labels.labels(path, names), notes)
         self.where = np.array(where, np.int64).reshape(-1, 3)  # archive, first byte, bytes
         self.shards, self.files = shards, [*shards, *listing]
 
     def address(self, row: int) -> tuple[str, None]:
         """The name of the member behind that of its archive, on one line whatever is in it."""
-        return f"{self.shards[self.where[row, 0]]}/{clean(self.names[row])}", None
+        return f"{self.shards[self.where[row, 0]]}/{clean(self.members[row])}", None
 
     def encoded(self, row: int, most: int | None = None) -> bytes:
         """The first bytes of a picture, all where `most` does not say otherwise."""
@@ -64,8 +64,8 @@ class Tars(Encoded):
 
     def size_at(self, row: int) -> tuple[int, int] | str:
         """See Encoded.size_at; mostly the first bytes tell it."""
-        found = of_bytes(size_of, lambda: self.encoded(row, HEAD))
-        return found if found != (-1, -1) or self.where[row, 2] <= HEAD else super().size_at(row)
+        size = of_bytes(size_of, lambda: self.encoded(row, HEAD))
+        return size if size != (-1, -1) or self.where[row, 2] <= HEAD else super().size_at(row)
 
 
 def samples(shard: Path) -> Iterator[tuple[str, dict[str, Member]]]:
