@@ -18,7 +18,7 @@ import numpy as np
 from mixcli.data.fields import Field
 from mixcli.datasets.container import parsed_manifest, parsed_names
 from mixcli.datasets.row_file import RowFile, reserve
-from mixcli.sources.clouds.modelnet import checked, open_h5
+from mixcli.files.hdf5 import checked, open_h5
 
 MANIFEST, CLASS_NAMES = "mixcli", "class_names"
 

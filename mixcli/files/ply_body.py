@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mixcli.errors import MixError
-from mixcli.files.geometry import MOST_POINTS, File
 from mixcli.files.ply_header import Element, Property
+from mixcli.files.shape import MOST_POINTS, File
 from mixcli.files.text_rows import Rows, parse, read_rows
 
 

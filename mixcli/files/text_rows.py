@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mixcli.files.decimals import POWERS, decimals
-from mixcli.files.geometry import MOST_POINTS, File
+from mixcli.files.shape import MOST_POINTS, File
 from mixcli.jit import have_numba
 
 SLACK = 64  # lines read beyond the wanted ones, for headers, comments and blank lines

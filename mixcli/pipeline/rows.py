@@ -9,7 +9,7 @@ import numpy as np
 
 from mixcli.data.fields import Field, labels
 from mixcli.data.mix import Mix
-from mixcli.sources.source import Source
+from mixcli.sources.contract import Source
 
 
 def parents_of(mix: Mix, sides: np.ndarray) -> np.ndarray:

@@ -133,7 +133,7 @@ def open_engine(setup: Setup, batch: int | None = None, note: Callable[[str], No
         layer=job.layer,
         keep=job.keep,
     )
-    return Engine(setup.kind.tensors(setup.opened, feed), workers=job.workers, batch=batch, note=note)
+    return Engine(setup.kind.tensors(setup.settled, feed), workers=job.workers, batch=batch, note=note)
 
 
 GOOD = 0.9  # accuracy from which nobody asks whether another preset would do better

@@ -12,14 +12,13 @@ from mixcli.errors import CheckpointError, MixError, UsageError
 from mixcli.methods import FROM_A_MODEL, guided, kinds_of
 from mixcli.pipeline.greedy import greedy_partners
 from mixcli.pipeline.job import Job
-from mixcli.pipeline.kinds.contract import Kind, Opened
-from mixcli.pipeline.kinds.table import kind
+from mixcli.pipeline.kinds.contract import Kind, Settled
+from mixcli.pipeline.kinds.table import opened
 from mixcli.pipeline.plan import Plan, Window
 from mixcli.pipeline.report import Report
 from mixcli.pipeline.rows import Rows
 from mixcli.sources import fingerprint
 from mixcli.sources.named_files import Root
-from mixcli.sources.source import Source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,14 +34,14 @@ class Setup:
     def __init__(self, job: Job, report: Report):
         job = with_pairing(job)
         self.traits = traits = job.method.traits
-        self.kind = kind(traits.writes or traits.data)
+        self.kind = open_source(job)
+        self.source = self.kind.source
         report.of(self.kind.one)
-        self.source, notes = open_source(job, self.kind)
-        job = self.kind.sized(job, self.source, report.note)
+        job = self.kind.sized(job, report.note)
         self.model = load_model(job, self.kind) if traits.saliency in FROM_A_MODEL else None
-        self.job = job = self.kind.completed(job, self.source, self.model)
+        self.job = job = self.kind.completed(job, self.model)
         self.classes = self._class_count(report)
-        for note in notes:
+        for note in self.kind.notes:
             report.note(note)
         if job.ckpt and not self.model:
             report.note(f"{traits.name} needs no checkpoint with these options: {job.ckpt} is not loaded")
@@ -61,9 +60,9 @@ class Setup:
             cuts, (part, parts) = len(self.plan.cuts), job.shard
             windows = f"{cuts} window{'s' * (cuts != 1)}"
             report.note(f"only {windows}; shard {part}/{parts} has none of them: a smaller --window makes more")
-        self.opened = Opened(job, self.source, self.model, self.classes)
-        self.reader = self.kind.reader(self.opened, report.note)
-        self.fields = self.kind.fields(self.opened)
+        self.settled = Settled(job, self.model, self.classes)
+        self.reader = self.kind.reader(self.settled, report.note)
+        self.fields = self.kind.fields(self.settled)
         self.rows = Rows(self.source, self.classes, self.fields)
 
     def _class_count(self, report: Report) -> int:
@@ -152,12 +151,13 @@ class Setup:
         return sum(self.plan.pairs(window, r).fallbacks for r in range(self.job.partners))
 
 
-def open_source(job: Job, kind_: Kind) -> tuple[Source, list[str]]:
-    """The source and notes on how it was read; where it holds the other kind of data, the error says so."""
+def open_source(job: Job) -> Kind:
+    """The source, open; where it holds the other kind of data, the error says so."""
+    traits = job.method.traits
     try:
-        return kind_.open_source(job)
+        return opened(traits.writes or traits.data, job)
     except MixError:
-        data, name = job.method.traits.data, job.method.traits.name
+        data, name = traits.data, traits.name
         other = "images" if data == "points" else "points"
         if not _holds(other, job):
             raise
@@ -167,7 +167,7 @@ def open_source(job: Job, kind_: Kind) -> tuple[Source, list[str]]:
 
 def _holds(other: str, job: Job) -> bool:
     try:
-        kind(other).open_source(job)
+        opened(other, job)
     except MixError:
         return False
     return True
@@ -187,7 +187,7 @@ def with_pairing(job: Job) -> Job:
     return replace(job, method=method, pairing=pairing)
 
 
-def load_model(job: Job, kind_: Kind) -> Classifier:
+def load_model(job: Job, kind: Kind) -> Classifier:
     """The network. One that is not mixcli's own has been tried on one sample, which tells its classes."""
     from mixcli.models import load
     from mixcli.models.programs import Program
@@ -199,7 +199,7 @@ def load_model(job: Job, kind_: Kind) -> Classifier:
         raise CheckpointError(what, at=model.path, advice=f"{traits.name} mixes {traits.data}")
     if model.classes and not isinstance(model.net, Program):
         return model
-    return replace(model, classes=_tried(model, kind_.probe(job, model), traits.saliency == "gradient"))
+    return replace(model, classes=_tried(model, kind.probe(job, model), traits.saliency == "gradient"))
 
 
 def _tried(model: Classifier, sample: Tensor, differentiated: bool) -> int:

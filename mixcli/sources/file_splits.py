@@ -8,10 +8,10 @@ from pathlib import Path
 
 from mixcli.datasets.container import is_mixed
 from mixcli.errors import UsageError
+from mixcli.files.hdf5 import SUFFIXES as H5
+from mixcli.files.hdf5 import holds, open_h5
 from mixcli.files.regular import read_lines, require_inside
-from mixcli.sources.clouds.modelnet import holds, open_h5
 
-H5 = (".h5", ".hdf5")
 STACKED = (*H5, ".npz")
 
 NAMED = {
@@ -71,7 +71,9 @@ def _by_name(folder: Path, found: list[Path], split: str, notes: list[str]) -> l
     if not chosen and found[0].suffix.lower() == ".npz":
         return found  # they may tell inside
     if split != "auto" and not chosen:
-        raise UsageError(f"--split {split}: no file in {folder} has {split!r} in its name; leave --split out")
+        raise UsageError(
+            f"no file in {folder} has {split!r} in its name", at=f"--split {split}", advice="leave --split out"
+        )
     if split == "auto" and chosen and len(chosen) < len(found):
         notes.append(f"{folder}: read the {len(chosen)} of {len(found)} files with {words} in their name")
     return chosen or found
@@ -83,7 +85,9 @@ def _checked(folder: Path, chosen: list[Path]) -> list[Path]:
         variants = [p for p in chosen if "objectdataset" in p.name and split_of(p.name) == split]
         if len(variants) > 1:
             raise UsageError(
-                f"--in {folder}: {variants[0].name} and {variants[1].name} hold the same objects; name one of them"
+                f"{variants[0].name} and {variants[1].name} hold the same objects",
+                at=f"--in {folder}",
+                advice="name one of them",
             )
     return chosen
 
@@ -95,15 +99,18 @@ def listed_files(listing: Path) -> list[Path]:
         if line:
             found.append(_listed(listing, number, line))
     if not found:
-        raise UsageError(f"{listing}: the list is empty")
+        raise UsageError("the list is empty", at=listing)
     return found
 
 
 def _listed(listing: Path, number: int, line: str) -> Path:
-    home, where = listing.parent.resolve(), f"{listing}, line {number}: {line[:80]!r}"
+    home, where = listing.parent.resolve(), f"{listing}, line {number}"
     for path in (listing.parent / line, listing.parent / os.path.basename(line)):
         if os.path.isfile(path) and path.resolve().is_relative_to(home):
             if path.suffix.lower() not in STACKED:
-                raise UsageError(f"{where} is no {', '.join(STACKED)} file; take it out of the list")
+                raise UsageError(
+                    f"{line[:80]!r} is no {', '.join(STACKED)} file", at=where, advice="take it out of the list"
+                )
             return path
-    raise UsageError(f"{where} is not in {listing.parent}, or is no regular file there; copy it there")
+    reason = f"{line[:80]!r} is not in {listing.parent}, or is no regular file there"
+    raise UsageError(reason, at=where, advice="copy it there")

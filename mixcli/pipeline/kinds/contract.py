@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import numpy as np
 
 from mixcli.data.fields import Field, Mixing
-from mixcli.errors import BadSample
 from mixcli.pipeline.job import Job
-from mixcli.sources.source import Source
+from mixcli.sources.contract import SampleReader, Source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,11 +23,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A job whose source and model are open, and what they settle."""
+class Settled:
+    """A job once its source and model are open."""
 
     job: Job
-    source: Source
     model: Classifier | None
     classes: int  # of the soft labels
 
@@ -53,44 +51,33 @@ class Prepared(Protocol):
         """(w,...): see the kinds' `Tensors`."""
 
 
-class SampleReader(Protocol):
-    """Prepared samples of any window."""
-
-    bad: dict[int, str]  # unusable samples that were met so far, by source index, and why
-
-    def load(self, on_error: str = "raise") -> None:
-        """Decode the source where that is the cheapest way; with `raise`, report its first bad sample at once."""
-
-    def read(self, samples: np.ndarray) -> Prepared:
-        """Samples of source indices (w,); `bad` then knows which are unusable."""
-
-    def error(self, sample: int) -> BadSample:
-        """What to say of an unusable sample."""
-
-
 class Kind(Protocol):
-    """One kind of data. `sized`, then `completed`, give the job anew with what follows from source and model."""
+    """An open source of one kind of data. `sized`, then `completed`, give the job anew, with what it left open."""
 
     one: ClassVar[str]  # what a sample is called
-    causes: ClassVar[str]  # likely causes of a poor accuracy, as they end a sentence
+    causes: ClassVar[str]  # of a poor accuracy, as they end a sentence
     not_finite: ClassVar[str]  # what to do about a sample that makes the model's output or gradient infinite
 
-    def open_source(self, job: Job) -> tuple[Source, list[str]]:
-        """The source, and notes on how it was read; MixError where it holds none of this kind."""
+    @property
+    def source(self) -> Source: ...
 
-    def sized(self, job: Job, source: Source, note: Callable[[str], None]) -> Job:
+    @property
+    def notes(self) -> list[str]:
+        """For the user, on how the source was read."""
+
+    def sized(self, job: Job, note: Callable[[str], None]) -> Job:
         """The job with the size that all samples are brought to."""
 
     def probe(self, job: Job, model: Classifier) -> Tensor:
         """A sample (1,...) to ask a program how many classes it knows."""
 
-    def completed(self, job: Job, source: Source, model: Classifier | None) -> Job:
-        """The job with what is left to be settled; UsageError where its options are not for this kind."""
+    def completed(self, job: Job, model: Classifier | None) -> Job:
+        """The job with what follows from source and model; UsageError where its options are not for this kind."""
 
-    def reader(self, opened: Opened, note: Callable[[str], None]) -> SampleReader: ...
+    def reader(self, settled: Settled, note: Callable[[str], None]) -> SampleReader[Prepared]: ...
 
-    def fields(self, opened: Opened) -> tuple[Field, ...]:
+    def fields(self, settled: Settled) -> tuple[Field, ...]:
         """Of the dataset that is made."""
 
-    def tensors(self, opened: Opened, feed: Feed) -> Tensors:
+    def tensors(self, settled: Settled, feed: Feed) -> Tensors:
         """The engine's half."""

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from mixcli.data.fields import Field, hidden_fields
 from mixcli.errors import UsageError
 from mixcli.pipeline.job import Job
-from mixcli.pipeline.kinds.contract import Opened
+from mixcli.pipeline.kinds.contract import Settled
 from mixcli.pipeline.kinds.images import ImageFiles, size
-from mixcli.sources.source import Source
 
 if TYPE_CHECKING:
     from mixcli.models import Classifier
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 class HiddenStates(ImageFiles):
     """See Kind."""
 
-    def completed(self, job: Job, source: Source, model: Classifier | None) -> Job:
+    def completed(self, job: Job, model: Classifier | None) -> Job:
         """The job itself, whose layer the network has and whose container holds arrays of any shape."""
         from mixcli.models.hidden import SHOWN, layers
 
@@ -30,19 +29,19 @@ class HiddenStates(ImageFiles):
         if job.container not in ("h5", "npz"):
             what = "hidden states are no pictures"
             raise UsageError(what, at=f"--out {job.out}", advice="name a .h5 or .npz file")
-        return super().completed(job, source, model)
+        return super().completed(job, model)
 
-    def fields(self, opened: Opened) -> tuple[Field, ...]:
+    def fields(self, settled: Settled) -> tuple[Field, ...]:
         """See Kind."""
         import torch
 
         from mixcli.pipeline.kinds.hidden_tensors import shape_of
 
-        layer = opened.job.layer or ""  # `completed` asks for one
-        shape = shape_of(_net(opened.model).net, layer, size(opened.job), torch.device("cpu"))
-        return hidden_fields(shape, opened.mixing)
+        layer = settled.job.layer or ""  # `completed` asks for one
+        shape = shape_of(_net(settled.model).net, layer, size(settled.job), torch.device("cpu"))
+        return hidden_fields(shape, settled.mixing)
 
-    def tensors(self, opened: Opened, feed: Feed) -> HiddenTensors:
+    def tensors(self, settled: Settled, feed: Feed) -> HiddenTensors:
         """See Kind."""
         from mixcli.pipeline.kinds.hidden_tensors import HiddenTensors
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 from mixcli.data.fields import Field, image_fields
 from mixcli.errors import UsageError
 from mixcli.pipeline.job import Job
-from mixcli.pipeline.kinds.contract import Opened
+from mixcli.pipeline.kinds.contract import Settled
 from mixcli.saliency import normalize
 from mixcli.sources.image_reader import PictureReader, size_of
 from mixcli.sources.image_source import open_picture_source
-from mixcli.sources.source import Source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,16 +29,15 @@ class ImageFiles:
     causes: ClassVar[str] = "another --normalize, another --size, or another stem (--model NAME:stride=2)"
     not_finite: ClassVar[str] = "check --normalize and the checkpoint; --on-error does not skip it"
 
-    def open_source(self, job: Job) -> tuple[Source, list[str]]:
-        """See Kind."""
-        return open_picture_source(list(job.sources), job.reading)
+    def __init__(self, job: Job):
+        self.source, self.notes = open_picture_source(list(job.sources), job.reading)
 
-    def sized(self, job: Job, source: Source, note: Callable[[str], None]) -> Job:
+    def sized(self, job: Job, note: Callable[[str], None]) -> Job:
         """With the size that all images are brought to, and the mean and deviation of the network's images."""
         no_network = job.method.traits.saliency == "spectral"  # that asks for colours weighed in some way
         return replace(
             job,
-            size=size_of(source, job.size, note),
+            size=size_of(self.source, job.size, note),
             points=None,
             normalize=job.normalize or ("none" if no_network else "imagenet"),
         )
@@ -51,7 +49,7 @@ class ImageFiles:
         height, width = size(job)
         return torch.linspace(-1, 1, 3 * height * width).reshape(1, 3, height, width)
 
-    def completed(self, job: Job, source: Source, model: Classifier | None) -> Job:
+    def completed(self, job: Job, model: Classifier | None) -> Job:
         """The job itself, whose options are for images, for this method and for this network."""
         if other := set(job.keep) - {"mask", "saliency"}:  # saliency is kept for viewing only, in no field
             raise UsageError("is for points, and images are mixed", at=min(other), advice="leave it out")
@@ -65,17 +63,17 @@ class ImageFiles:
             hidden.check(model.net, job.layer)
         return job
 
-    def reader(self, opened: Opened, note: Callable[[str], None]) -> PictureReader:
+    def reader(self, settled: Settled, note: Callable[[str], None]) -> PictureReader:
         """See Kind."""
-        job = opened.job
+        job = settled.job
         normalize.parse(job.normalize or "none")  # a wrong one is told before any work
-        return PictureReader(opened.source, opened.classes, size(job), spool=job.out.parent, note=note)
+        return PictureReader(self.source, settled.classes, size(job), spool=job.out.parent, note=note)
 
-    def fields(self, opened: Opened) -> tuple[Field, ...]:
+    def fields(self, settled: Settled) -> tuple[Field, ...]:
         """See Kind."""
-        return image_fields(size(opened.job), opened.mixing, opened.job.keep)
+        return image_fields(size(settled.job), settled.mixing, settled.job.keep)
 
-    def tensors(self, opened: Opened, feed: Feed) -> ImageTensors:
+    def tensors(self, settled: Settled, feed: Feed) -> ImageTensors:
         """See Kind."""
         from mixcli.pipeline.kinds.images_tensors import ImageTensors
 

@@ -10,9 +10,10 @@ from mixcli.data.fields import Field, PerPoint, cloud_fields
 from mixcli.data.prepared_clouds import NORMALIZE
 from mixcli.errors import BadSample, CheckpointError, UsageError
 from mixcli.pipeline.job import Job
-from mixcli.pipeline.kinds.contract import Opened
-from mixcli.sources.cloud_reader import Reader
-from mixcli.sources.source import Source, open_source
+from mixcli.pipeline.kinds.contract import Settled
+from mixcli.sources.cloud_part import Wanted
+from mixcli.sources.cloud_reader import Carried, Preparation, Reader
+from mixcli.sources.source import open_source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 MESH_POINTS = 2048  # of a mesh, where nothing says how many
 
 
-class Points:
+class PointClouds:
     """See Kind."""
 
     one: ClassVar[str] = "cloud"
@@ -34,17 +35,16 @@ class Points:
     )
     not_finite: ClassVar[str] = "check its scale, or --normalize unit-sphere"
 
-    def open_source(self, job: Job) -> tuple[Source, list[str]]:
-        """See Kind."""
-        return open_source(list(job.sources), job.reading)
+    def __init__(self, job: Job):
+        self.source, self.notes = open_source(list(job.sources), job.reading)
 
-    def sized(self, job: Job, source: Source, note: Callable[[str], None]) -> Job:
+    def sized(self, job: Job, note: Callable[[str], None]) -> Job:
         """With a number of points: as asked, or as many as the source's clouds have, or else its first one."""
-        if job.points or source.points:
-            return replace(job, points=job.points or source.points)
-        first = source.parts[0].read(slice(0, 1), MESH_POINTS, False)[0]
+        if job.points or self.source.points:
+            return replace(job, points=job.points or self.source.points)
+        first = self.source.parts[0].read(slice(0, 1), Wanted(MESH_POINTS))[0]
         if isinstance(first, str):
-            raise BadSample(*source.address(0), first, "--points says how many points to take")
+            raise BadSample(*self.source.address(0), first, "--points says how many points to take")
         return replace(job, points=len(first))
 
     def probe(self, job: Job, model: Classifier) -> Tensor:
@@ -53,50 +53,55 @@ class Points:
 
         return torch.linspace(-1, 1, _points(job) * model.channels).reshape(1, _points(job), model.channels)
 
-    def completed(self, job: Job, source: Source, model: Classifier | None) -> Job:
+    def completed(self, job: Job, model: Classifier | None) -> Job:
         """With whether normals travel, and how coordinates are scaled."""
         if other := set(job.keep) - {"point_source", "saliency"} or (job.size and {"size"}):
             raise UsageError("is for images, and points are mixed", at=min(other), advice="leave it out")
         normals = job.normals or bool(model and model.channels == 6)
-        normals |= job.method.traits.parents == 1 and source.has_normals
+        normals |= job.method.traits.parents == 1 and self.source.has_normals
         return replace(job, normals=normals, normalize=job.normalize or "none")
 
-    def reader(self, opened: Opened, note: Callable[[str], None]) -> Reader:
+    def reader(self, settled: Settled, note: Callable[[str], None]) -> Reader:
         """See Kind."""
-        job = opened.job
+        job = settled.job
         if job.normalize not in NORMALIZE:
             raise UsageError(f"of clouds must be one of {', '.join(NORMALIZE)}", at=f"--normalize {job.normalize}")
-        return Reader(
-            opened.source,
-            opened.classes,
-            points=_points(job),
-            subsample=job.subsample,
-            normalize=job.normalize,
-            seed=job.seed,
-            pad=job.pad,
-            normals=job.normals,
-            seg=opened.source.has_seg,
-            parts=_parts(opened),
-            spool=job.out.parent,
-            note=note,
+        how = Preparation(
+            points=_points(job), subsample=job.subsample, normalize=job.normalize, seed=job.seed, pad=job.pad
         )
+        carried = Carried(normals=job.normals, seg=self.source.has_seg, parts=self._parts(settled))
+        return Reader(self.source, settled.classes, how, carried, spool=job.out.parent, note=note)
 
-    def fields(self, opened: Opened) -> tuple[Field, ...]:
+    def _parts(self, settled: Settled) -> range | None:
+        """Part labels that a segmentation checkpoint knows."""
+        model = settled.model
+        if not (model and model.task == "segment"):
+            return None
+        if not self.source.has_seg and settled.job.saliency_target == "label":
+            raise CheckpointError(
+                "is for part segmentation and the source has no part labels",
+                at=model.path,
+                advice="pass a classifier, or --saliency-target predicted to take saliency towards its own parts",
+            )
+        first = model.options.get("first", 0)
+        return range(first, first + (model.parts or 0))
+
+    def fields(self, settled: Settled) -> tuple[Field, ...]:
         """See Kind."""
-        job, mixing = opened.job, opened.mixing
+        job, mixing = settled.job, settled.mixing
         per_point = PerPoint(
             point_weight=job.point_weight and mixing.parents > 1,
             normals=job.normals,
-            seg=opened.source.has_seg,
+            seg=self.source.has_seg,
             keep=job.keep,
         )
         return cloud_fields(_points(job), mixing, per_point)
 
-    def tensors(self, opened: Opened, feed: Feed) -> PointTensors:
+    def tensors(self, settled: Settled, feed: Feed) -> PointTensors:
         """See Kind."""
         from mixcli.pipeline.kinds.points_tensors import PointTensors
 
-        return PointTensors(feed, has_normals=opened.job.normals, has_seg=opened.source.has_seg)
+        return PointTensors(feed, has_normals=settled.job.normals, has_seg=self.source.has_seg)
 
 
 def _points(job: Job) -> int:
@@ -104,18 +109,3 @@ def _points(job: Job) -> int:
     if job.points is None:
         raise AssertionError("the job has no number of points yet")
     return job.points
-
-
-def _parts(opened: Opened) -> range | None:
-    """Part labels that a segmentation checkpoint knows."""
-    model = opened.model
-    if not (model and model.task == "segment"):
-        return None
-    if not opened.source.has_seg and opened.job.saliency_target == "label":
-        raise CheckpointError(
-            "is for part segmentation and the source has no part labels",
-            at=model.path,
-            advice="pass a classifier, or --saliency-target predicted to take saliency towards its own parts",
-        )
-    first = model.options.get("first", 0)
-    return range(first, first + (model.parts or 0))

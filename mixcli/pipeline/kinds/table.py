@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from mixcli.pipeline.job import Job
 from mixcli.pipeline.kinds.contract import Kind
 
 
-def kind(name: str) -> Kind:
-    """Of "points", "images", or "hidden" states of networks of images."""
+def opened(name: str, job: Job) -> Kind:
+    """The job's source as "points", "images", or "hidden" states of images; MixError where it holds nothing such."""
     if name == "points":
-        from mixcli.pipeline.kinds.points import Points
+        from mixcli.pipeline.kinds.points import PointClouds
 
-        return Points()
+        return PointClouds(job)
     if name == "images":
         from mixcli.pipeline.kinds.images import ImageFiles
 
-        return ImageFiles()
+        return ImageFiles(job)
     from mixcli.pipeline.kinds.hidden import HiddenStates
 
-    return HiddenStates()
+    return HiddenStates(job)
