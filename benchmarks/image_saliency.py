@@ -20,16 +20,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixcli.models.fold import autograd_vjp
 from mixcli.models.images import preact, resnet
 from mixcli.models.images.folding import Convolution
-from mixcli.models.images.network import Network
+from mixcli.models.images.network import ImageNetwork
+from mixcli.models.network import autograd_vjp
 
 BATCHES = (1, 8, 32)
 READY = Convolution.ready
 
 
-def networks() -> dict[str, tuple[Network, int]]:
+def networks() -> dict[str, tuple[ImageNetwork, int]]:
     """Freshly initialised, since the cost does not depend on the weights; and the side of their images."""
     torch.manual_seed(0)
     return {
@@ -69,7 +69,7 @@ def _channels_last(conv: Convolution, like: Tensor) -> Convolution:
     return replace(READY(conv, like), dilation=1)
 
 
-def variants(net: Network) -> dict[str, Network]:
+def variants(net: ImageNetwork) -> dict[str, ImageNetwork]:
     """The same network, from the published loops' to the fastest."""
     nets = {"common": copy.deepcopy(net).eval(), "parameters": copy.deepcopy(net).eval().requires_grad_(False)}
     for name, ready in (("folded", _contiguous), ("channels_last", _channels_last), ("freeze", READY)):
@@ -105,7 +105,7 @@ def rows(repeats: int = 5, batches: tuple[int, ...] = BATCHES) -> list[dict]:
     return found
 
 
-def _rows(name: str, net: Network, side: int, repeats: int, batches: tuple[int, ...]) -> list[dict]:
+def _rows(name: str, net: ImageNetwork, side: int, repeats: int, batches: tuple[int, ...]) -> list[dict]:
     nets, found = variants(net), []
     for batch in batches:
         x = torch.randn(batch, 3, side, side)

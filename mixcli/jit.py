@@ -10,8 +10,10 @@ import functools
 import os
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, ParamSpec, TypeVar
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _lock = threading.Lock()
 
 
@@ -29,10 +31,10 @@ def _imports() -> bool:
     return True
 
 
-def njit(**options: Any) -> Callable[[Callable], Compiled]:
+def njit(**options: Any) -> Callable[[Callable[P, R]], Compiled[P, R]]:
     """Compile a function at its first call, without the GIL and cached on disk where a folder is writable.
 
-    ``options`` go to ``numba.njit``.
+    ``options`` go to ``numba.njit``, which looks at no annotation.
 
     >>> @njit()
     ... def twice(x):
@@ -43,26 +45,33 @@ def njit(**options: Any) -> Callable[[Callable], Compiled]:
     return lambda function: Compiled(function, options)
 
 
-class Compiled:
+class Compiled(Generic[P, R]):
     """A function that becomes machine code when it is first called; safe to call first from many threads."""
 
-    def __init__(self, function: Callable, options: dict[str, Any]):
+    def __init__(self, function: Callable[P, R], options: dict[str, Any]):
         functools.update_wrapper(self, function)
-        self.options = options
-        self.dispatcher: Callable | None = None
+        self.function, self.options = function, options
+        self.dispatcher: Callable[P, R] | None = None
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         dispatcher = self.dispatcher
-        return (dispatcher or self._compile())(*args)
+        return (dispatcher or self._compile())(*args, **kwargs)
 
-    def _compile(self) -> Callable:
+    def available(self) -> Callable[P, R]:
+        """This one, or where numba is absent the function as it was written."""
+        return self if have_numba() else self.function
+
+    def _compile(self) -> Callable[P, R]:
         with _lock:
             if self.dispatcher is None:
-                import numba
+                self.dispatcher = self._compiled()
+            return self.dispatcher
 
-                settings = {"nogil": True, "cache": True, **self.options}
-                try:
-                    self.dispatcher = numba.njit(**settings)(self.__wrapped__)
-                except RuntimeError:  # neither the package folder nor the user's cache can be written
-                    self.dispatcher = numba.njit(**{**settings, "cache": False})(self.__wrapped__)
-        return self.dispatcher
+    def _compiled(self) -> Callable[P, R]:
+        import numba
+
+        settings = {"nogil": True, "cache": True, **self.options}
+        try:
+            return numba.njit(**settings)(self.function)
+        except RuntimeError:  # neither the package folder nor the user's cache can be written
+            return numba.njit(**{**settings, "cache": False})(self.function)

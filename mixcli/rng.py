@@ -8,8 +8,14 @@ method's number of draws changes none that was drawn before.
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Rows = TypeVar("Rows", np.ndarray, "Tensor")
 
 # Philox-4x64-10 (Salmon et al., SC 2011), the generator behind numpy.random.Philox.
 _MULTIPLIER = (np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157))
@@ -57,8 +63,8 @@ def uniforms(
     blocks = np.arange(max(1, -(-width // 4)), dtype=np.uint64)
     word2 = np.repeat(pair + (np.uint64(window) << _HALF), len(blocks))
     fill = [np.full_like(word2, value) for value in (j, round_)]
-    found = philox((np.tile(blocks, len(pair)), fill[0], word2, fill[1]), key(seed, stream))
-    words = found.reshape(len(pair), 4 * len(blocks))[:, :width]
+    cells = philox((np.tile(blocks, len(pair)), fill[0], word2, fill[1]), key(seed, stream))
+    words = cells.reshape(len(pair), 4 * len(blocks))[:, :width]
     return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
@@ -87,7 +93,7 @@ def logit_beta(u: np.ndarray, theta: float) -> np.ndarray:
     return np.where(lower == 0.5, 0.0, np.where(u < 0.5, logit, -logit))
 
 
-def categorical(u, weight):
+def categorical(u: Rows, weight: Rows) -> Rows:
     """Inverse CDF over rows of weights that need not sum to 1. (B,) and (B,N) f64 -> (B,) i64; numpy or torch.
 
     An entry of weight 0 is never drawn: the count of partial sums not above u times the total steps over it.

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixcli.jit import have_numba, njit
+from mixcli.jit import njit
 
 
 def sources(saliency: np.ndarray, seen: np.ndarray, cell: tuple[int, int], price: float) -> np.ndarray:
@@ -30,7 +30,7 @@ def sources(saliency: np.ndarray, seen: np.ndarray, cell: tuple[int, int], price
     array([[[1, 1, 2]]])
     """
     batch, *size = seen.shape
-    settle = _settle if have_numba() else _settle.__wrapped__
+    settle = _settle.available()
     down, right, way = _ways(*size, *cell)
     found = settle(saliency.reshape(batch, -1), seen.reshape(batch, -1), size[1], down, right, price * way)
     return found.reshape(seen.shape)

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from mixcli.errors import CheckpointError
 from mixcli.models import pickles
-from mixcli.models.pickles import DAMAGED, RESAVE, shown, wording
+from mixcli.models.layout import Shapes
+from mixcli.models.pickles import AGAIN, DAMAGED, RESAVE, shown, wording
 
 State = Mapping[str, Tensor]
-Shapes = Mapping[str, tuple[int, ...]]
 
 WRAPPERS = (
     "state_dict",
@@ -34,16 +34,19 @@ PREFIXES = ("module.", "model.", "net.", "backbone.", "encoder.", "_orig_mod.")
 PROGRAMS = {"torchscript": "a TorchScript program", "export": "a torch.export program"}
 
 LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")  # torch's magic number, pickled with protocol 2
-OTHERS = (  # what else people pass, by how it begins
-    (b"\x89hdf", "is an HDF5 file, not a checkpoint; a dataset goes to --in"),
-    (b"version https://git-lfs", "is a Git LFS pointer, not the checkpoint itself; run `git lfs pull`"),
-    (b"<!doctype html", "is a web page, not a checkpoint; download the file itself"),
-    (b"<html", "is a web page, not a checkpoint; download the file itself"),
-    (b"\x1f\x8b", "is a gzip archive; unpack it and pass the checkpoint in it"),
-    (b"\x93numpy", "is a NumPy array, not a checkpoint"),
-    (b"\x89png", "is an image, not a checkpoint; a dataset goes to --in"),
-    (b"ply", "is a PLY cloud, not a checkpoint; a dataset goes to --in"),
+DATASET = "a dataset goes to --in"
+OTHERS = (  # what else people pass, by how it begins; and what to do
+    (b"\x89hdf", "is an HDF5 file, not a checkpoint", DATASET),
+    (b"version https://git-lfs", "is a Git LFS pointer, not the checkpoint itself", "run `git lfs pull`"),
+    (b"<!doctype html", "is a web page, not a checkpoint", "download the file itself"),
+    (b"<html", "is a web page, not a checkpoint", "download the file itself"),
+    (b"\x1f\x8b", "is a gzip archive", "unpack it and pass the checkpoint in it"),
+    (b"\x93numpy", "is a NumPy array, not a checkpoint", ""),
+    (b"\x89png", "is an image, not a checkpoint", DATASET),
+    (b"ply", "is a PLY cloud, not a checkpoint", DATASET),
 )
+A_PROGRAM = "and a program can do anything on this computer"
+TRUST = "pass --trust-ckpt if you trust its author"
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,10 @@ def open_file(path: str | Path) -> File:
     """Read a file and tell its kind by its content, not by its name."""
     place = Path(path)
     if not place.exists():
-        raise CheckpointError(f"{path}: no such file; check the path of the checkpoint")
+        raise CheckpointError("no such file", at=path, advice="check the path of the checkpoint")
     if not place.is_file():  # and to open a pipe waits for whoever writes to it
         what = "a folder" if place.is_dir() else "a pipe or a device"
-        raise CheckpointError(f"{path}: is {what}, not a file; pass the checkpoint file itself")
+        raise CheckpointError(f"is {what}, not a file", at=path, advice="pass the checkpoint file itself")
     with wording(path, "cannot be read"), place.open("rb") as file:
         _refuse_others(path, file.read(64))  # before all of a large dataset is read
         file.seek(0)
@@ -85,10 +88,10 @@ def open_file(path: str | Path) -> File:
 
 def _refuse_others(path: str | Path, head: bytes) -> None:
     if not head:
-        raise CheckpointError(f"{path}: is empty; copy or download it again")
-    for magic, sentence in OTHERS:
+        raise CheckpointError("is empty", at=path, advice=AGAIN)
+    for magic, reason, advice in OTHERS:
         if head.lstrip().lower().startswith(magic):
-            raise CheckpointError(f"{path}: {sentence}")
+            raise CheckpointError(reason, at=path, advice=advice)
 
 
 def _kind(path: str | Path, data: bytes) -> str:
@@ -99,10 +102,10 @@ def _kind(path: str | Path, data: bytes) -> str:
     if data[8:9] == b"{" and int.from_bytes(data[:8], "little") < 100_000_000:
         return "safetensors"
     if LEGACY.startswith(data) or b"PK\x03\x04".startswith(data):
-        raise CheckpointError(f"{path}: {DAMAGED}")
+        raise CheckpointError(DAMAGED, at=path, advice=AGAIN)
     if data[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-        raise CheckpointError(f"{path}: is a plain pickle, not a checkpoint of torch.save; {RESAVE}")
-    raise CheckpointError(f"{path}: is not a checkpoint of torch.save or safetensors; {RESAVE}")
+        raise CheckpointError("is a plain pickle, not a checkpoint of torch.save", at=path, advice=RESAVE)
+    raise CheckpointError("is not a checkpoint of torch.save or safetensors", at=path, advice=RESAVE)
 
 
 def _zip_kind(path: str | Path, data: bytes) -> str:
@@ -114,7 +117,7 @@ def _zip_kind(path: str | Path, data: bytes) -> str:
         return "torchscript"
     if "data.pkl" in inner:
         return "zip"
-    raise CheckpointError(f"{path}: is a zip archive, but not one of torch.save; {RESAVE}")
+    raise CheckpointError("is a zip archive, but not one of torch.save", at=path, advice=RESAVE)
 
 
 # The weights in it
@@ -124,21 +127,18 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], str]:
     """The weights under their bare names, and a note on what was unwrapped to find them."""
     state, note = weights(open_file(path))
     *_, (state, prefix) = variants(state)
-    return dict(state), "; ".join(filter(None, (note, stripped(prefix))))
+    return dict(state), joined(note, stripped(prefix))
 
 
 def weights(file: File) -> tuple[State, str]:
     """The weights under the names they were saved with, and a note on where they were found."""
     if file.kind in PROGRAMS:
-        raise CheckpointError(
-            f"{file.path}: is {PROGRAMS[file.kind]}, and a program can do anything on this computer; "
-            "pass --trust-ckpt if you trust its author"
-        )
+        raise CheckpointError(f"is {PROGRAMS[file.kind]}, {A_PROGRAM}", at=file.path, advice=TRUST)
     content = _content(file)
-    found = _unwrap(content)
-    if found is None:
-        raise CheckpointError(f"{file.path}: holds {_describe(content)} and no weights; {RESAVE}")
-    state, trail = found
+    unwrapped = _unwrap(content)
+    if unwrapped is None:
+        raise CheckpointError(f"holds {_describe(content)} and no weights", at=file.path, advice=RESAVE)
+    state, trail = unwrapped
     state = {key: value.detach() for key, value in state.items() if key != "n_averaged"}  # EMA's own counter
     _refuse_names(file, state)
     _refuse_claims(file, state)
@@ -150,7 +150,7 @@ def _content(file: File) -> Any:
     if file.kind == "safetensors":
         from safetensors.torch import load
 
-        with wording(file.path, DAMAGED):
+        with wording(file.path, DAMAGED, AGAIN):
             return load(file.data)
     return pickles.load(file.path, file.data)
 
@@ -170,9 +170,10 @@ def _unwrap(value: Any, depth: int = 3) -> tuple[State, str] | None:
     if not isinstance(value, Mapping) or not depth:
         return None
     for name in WRAPPERS:
-        found = _unwrap(value.get(name), depth - 1)
-        if found:
-            return found[0], f"'{name}'" + (f" › {found[1]}" if found[1] else "")
+        inner = _unwrap(value.get(name), depth - 1)
+        if inner:
+            state, trail = inner
+            return state, f"'{name}'" + (f" › {trail}" if trail else "")
     only = [(item, f"'{name}'") for name, item in value.items() if _is_state(item)]
     return only[0] if len(only) == 1 else None
 
@@ -190,16 +191,15 @@ def _refuse_names(file: File, state: State) -> None:
     """Names of weights are shown on terminals and written to manifests."""
     for key in state:
         if not key.isprintable() or len(key) > 300:
-            raise CheckpointError(f"{file.path}: a weight has the unlikely name {shown(repr(key))}; {RESAVE}")
+            raise CheckpointError(f"a weight has the unlikely name {shown(repr(key))}", at=file.path, advice=RESAVE)
 
 
 def _refuse_claims(file: File, state: State) -> None:
     """A view can claim any shape over one number, and a network built to that shape would fill the memory."""
     claimed = sum(value.numel() * value.element_size() for value in state.values())
     if claimed > 4 * len(file.data):
-        raise CheckpointError(
-            f"{file.path}: its tensors claim {claimed:,} bytes in a file of {len(file.data):,}; {RESAVE}"
-        )
+        what = f"its tensors claim {claimed:,} bytes in a file of {len(file.data):,}"
+        raise CheckpointError(what, at=file.path, advice=RESAVE)
 
 
 def variants(state: State) -> Iterator[tuple[State, str]]:
@@ -220,14 +220,20 @@ def stripped(prefix: str) -> str:
     return f"prefix '{prefix}' stripped" if prefix else ""
 
 
+def joined(*notes: str) -> str:
+    """Those that say something, in one line."""
+    return "; ".join(filter(None, notes))
+
+
 def refuse_nan(path: str, state: State) -> None:
     """Weights of a training run that diverged are no use."""
     for key, value in state.items():
         if value.is_floating_point() and not (finite := torch.isfinite(value)).all():
             bad = int((~finite).sum())
             raise CheckpointError(
-                f"{path}: {bad} of the {value.numel()} values of {key} are NaN or infinite; "
-                "pass a checkpoint from before the training diverged"
+                f"{bad} of the {value.numel()} values of {key} are NaN or infinite",
+                at=path,
+                advice="pass a checkpoint from before the training diverged",
             )
 
 
@@ -240,8 +246,9 @@ def refuse_kinds(path: str, state: State, want: State) -> None:
         have, needed = _kind_of(value), _kind_of(want.get(key, value))
         if have != needed and not (key.endswith(COUNTER) and have != "complex"):
             raise CheckpointError(
-                f"{path}: {key} holds {have} numbers ({value.dtype}) where the network has {needed} ones; "
-                "pass the checkpoint as it was trained, in floating point"
+                f"{key} holds {have} numbers ({value.dtype}) where the network has {needed} ones",
+                at=path,
+                advice="pass the checkpoint as it was trained, in floating point",
             )
 
 
@@ -293,8 +300,8 @@ def refuse_others(path: str, have: Shapes) -> None:
     """Name the networks of other tasks, which mixcli does not run."""
     for what, mark, head in SEGMENTERS:
         if mark in have and head in have:
-            outputs = f"{have[head][0]} outputs per point"
             raise CheckpointError(
-                f"{path}: is {what} ({outputs}), not a classifier; "
-                "mixcli needs a classifier or a DGCNN part-segmentation net"
+                f"is {what} ({have[head][0]} outputs per point), not a classifier",
+                at=path,
+                advice="mixcli needs a classifier or a DGCNN part-segmentation net",
             )

@@ -10,12 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixcli.models import kernels
-from mixcli.models.edges import SLOPE, edge_vjp, fold_edges
-from mixcli.models.fold import Affine, Folded, Pull, chain, chain_back, fold, leaky_back
+from mixcli.models.edges import SLOPE, block, edge_vjp, fold_edges
+from mixcli.models.fold import Affine, chain, chain_back, fold, leaky_back
 from mixcli.models.layout import Shape, layout
+from mixcli.models.network import Pull
+from mixcli.models.points import PointNetwork
 
 
-class DGCNN(Folded):
+class DGCNN(PointNetwork["Weights"]):
     """Four edge convolutions over the k nearest neighbours in feature space, then two pools and a head.
 
     ``k`` is 20 for clouds of 1024 points and 40 for 2048 in the published training runs.
@@ -33,20 +35,17 @@ class DGCNN(Folded):
     ):
         super().__init__()
         self.classes, self.k, self.channels = classes, k, channels
-        for i, (inner, outer) in enumerate(zip([channels, *widths[:3]], widths, strict=True), 1):
-            self._conv(i, nn.Conv2d(2 * inner, outer, 1, bias=False), nn.BatchNorm2d(outer))
-        self._conv(5, nn.Conv1d(sum(widths), emb, 1, bias=False), nn.BatchNorm1d(emb))
+        self.bn1, self.conv1 = block(nn.Conv2d(2 * channels, widths[0], 1, bias=False))
+        self.bn2, self.conv2 = block(nn.Conv2d(2 * widths[0], widths[1], 1, bias=False))
+        self.bn3, self.conv3 = block(nn.Conv2d(2 * widths[1], widths[2], 1, bias=False))
+        self.bn4, self.conv4 = block(nn.Conv2d(2 * widths[2], widths[3], 1, bias=False))
+        self.bn5, self.conv5 = block(nn.Conv1d(sum(widths), emb, 1, bias=False))
         self.linear1 = nn.Linear(2 * emb, hidden[0], bias=False)
         self.bn6 = nn.BatchNorm1d(hidden[0])
         self.linear2 = nn.Linear(hidden[0], hidden[1])
         self.bn7 = nn.BatchNorm1d(hidden[1])
         self.linear3 = nn.Linear(hidden[1], classes)
         self.dropout = nn.Dropout(dropout)
-
-    def _conv(self, i: int, conv: nn.Module, norm: nn.Module) -> None:
-        """Register one block; published checkpoints save its BatchNorm under two names."""
-        setattr(self, f"bn{i}", norm)
-        setattr(self, f"conv{i}", nn.Sequential(conv, norm, nn.LeakyReLU(SLOPE)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, classes) of clouds (B, N, channels)."""
@@ -65,13 +64,11 @@ class DGCNN(Folded):
         """Every layer as an affine map."""
         edges = [fold_edges(conv) for conv in (self.conv1, self.conv2, self.conv3, self.conv4)]
         hidden = [fold(self.linear1, self.bn6), fold(self.linear2, self.bn7)]
-        return Weights(edges, fold(self.conv5[0], self.bn5), hidden, fold(self.linear3))
+        return Weights(edges, self.conv5.folded(), hidden, fold(self.linear3))
 
-    @torch.no_grad()
-    def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
+    def cloud_vjp(self, weights: Weights, x: Tensor) -> tuple[Tensor, Pull]:
         """Logits (B, classes) of x (B, N, channels), and their transpose: (B, classes) -> (B, N, channels)."""
-        weights = self.weights()
-        return kernels.per_cloud(lambda x: _vjp(weights, self.k, x), x)
+        return _vjp(weights, self.k, x)
 
 
 class Weights(NamedTuple):
@@ -84,7 +81,7 @@ class Weights(NamedTuple):
 
 
 def _vjp(weights: Weights, k: int, x: Tensor) -> tuple[Tensor, Pull]:
-    """``DGCNN.vjp``."""
+    """``DGCNN.cloud_vjp``."""
     levels, pulls = [], []
     for layer in weights.edges:
         x, pull_level = edge_vjp(layer, x, k)
@@ -139,4 +136,4 @@ def build(shapes: Mapping[str, Shape], k: int = 20) -> DGCNN:
     )
 
 
-LAYOUT = layout("dgcnn", build, k=20)
+LAYOUTS = (layout("dgcnn", build, k=20),)

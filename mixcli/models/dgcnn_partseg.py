@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from mixcli.models import kernels
 from mixcli.models.dgcnn import edge_features
-from mixcli.models.edges import SLOPE, edge_vjp, edges_vjp, fold_edges
-from mixcli.models.fold import Affine, Folded, Pull, chain, chain_back, fold, leaky_back
+from mixcli.models.edges import SLOPE, block, edge_vjp, edges_vjp, fold_edges
+from mixcli.models.fold import Affine, Folded, chain, chain_back, fold, leaky_back
 from mixcli.models.layout import Shape, layout
+from mixcli.models.network import Pull
 
 
 class TransformNet(nn.Module):
@@ -21,11 +22,11 @@ class TransformNet(nn.Module):
 
     def __init__(self, widths: Sequence[int] = (64, 128, 1024, 512, 256)):
         super().__init__()
-        _block(self, 1, nn.Conv2d(6, widths[0], 1, bias=False))
-        _block(self, 2, nn.Conv2d(widths[0], widths[1], 1, bias=False))
-        _block(self, 3, nn.Conv1d(widths[1], widths[2], 1, bias=False))
+        self.bn1, self.conv1 = block(nn.Conv2d(6, widths[0], 1, bias=False))
+        self.bn2, self.conv2 = block(nn.Conv2d(widths[0], widths[1], 1, bias=False))
+        self.bn3 = nn.BatchNorm1d(widths[3])  # of linear1; conv3's own has no second name, since this one took it
+        self.conv3 = block(nn.Conv1d(widths[1], widths[2], 1, bias=False))[1]
         self.linear1 = nn.Linear(widths[2], widths[3], bias=False)
-        self.bn3 = nn.BatchNorm1d(widths[3])  # published under the name of conv3's own, which lives on in conv3.1
         self.linear2 = nn.Linear(widths[3], widths[4], bias=False)
         self.bn4 = nn.BatchNorm1d(widths[4])
         self.transform = nn.Linear(widths[4], 9)
@@ -42,7 +43,7 @@ class TransformNet(nn.Module):
         return self.transform(x).view(-1, 3, 3)
 
 
-class DGCNNPartSeg(Folded):
+class DGCNNPartSeg(Folded["Weights"]):
     """Three edge convolutions of the transformed cloud, its global feature, its category, and a head for each point.
 
     ``k`` is 40 for clouds of 2048 points in the published training runs. ``first`` is the part that output 0 stands
@@ -50,6 +51,8 @@ class DGCNNPartSeg(Folded):
     """
 
     task = "segment"
+    classes: int
+    parts: int
 
     def __init__(
         self,
@@ -67,13 +70,17 @@ class DGCNNPartSeg(Folded):
         super().__init__()
         self.parts, self.k, self.first, self.classes, self.channels = parts, k, first, classes, 3
         self.transform_net = TransformNet(transform)
-        for i, inner in enumerate((6, widths[0], 2 * widths[1], widths[2], 2 * widths[3]), 1):
-            _block(self, i, nn.Conv2d(inner, widths[i - 1], 1, bias=False))
-        levels = widths[1] + widths[3] + widths[4]
-        _block(self, 6, nn.Conv1d(levels, emb, 1, bias=False))
-        _block(self, 7, nn.Conv1d(classes, category, 1, bias=False))
-        for i, inner in enumerate((emb + category + levels, *head[:2])):
-            _block(self, 8 + i, nn.Conv1d(inner, head[i], 1, bias=False))
+        self.bn1, self.conv1 = block(nn.Conv2d(6, widths[0], 1, bias=False))
+        self.bn2, self.conv2 = block(nn.Conv2d(widths[0], widths[1], 1, bias=False))
+        self.bn3, self.conv3 = block(nn.Conv2d(2 * widths[1], widths[2], 1, bias=False))
+        self.bn4, self.conv4 = block(nn.Conv2d(widths[2], widths[3], 1, bias=False))
+        self.bn5, self.conv5 = block(nn.Conv2d(2 * widths[3], widths[4], 1, bias=False))
+        self.levels = widths[1] + widths[3] + widths[4]  # features of a point
+        self.bn6, self.conv6 = block(nn.Conv1d(self.levels, emb, 1, bias=False))
+        self.bn7, self.conv7 = block(nn.Conv1d(classes, category, 1, bias=False))
+        self.bn8, self.conv8 = block(nn.Conv1d(emb + category + self.levels, head[0], 1, bias=False))
+        self.bn9, self.conv9 = block(nn.Conv1d(head[0], head[1], 1, bias=False))
+        self.bn10, self.conv10 = block(nn.Conv1d(head[1], head[2], 1, bias=False))
         self.conv11 = nn.Conv1d(head[2], parts, 1, bias=False)
         self.dropout = nn.Dropout(dropout)
 
@@ -102,38 +109,32 @@ class DGCNNPartSeg(Folded):
         """The whole network as affine maps."""
         net = self.transform_net
         turn = Transform(
-            (fold_edges(net.conv1), fold(*net.conv2[:2])),
-            fold(*net.conv3[:2]),
+            (fold_edges(net.conv1), net.conv2.folded()),
+            net.conv3.folded(),
             [fold(net.linear1, net.bn3), fold(net.linear2, net.bn4)],
             fold(net.transform),
         )
-        weight, bias = fold(*self.conv8[:2])
-        levels = self.conv6[0].in_channels
-        cloud, point = weight[:, :-levels].contiguous(), weight[:, -levels:].contiguous()
+        weight, bias = self.conv8.folded()
+        cloud, point = weight[:, : -self.levels].contiguous(), weight[:, -self.levels :].contiguous()
         return Weights(
             turn,
-            [(fold_edges(self.conv1), fold(*self.conv2[:2])), (fold_edges(self.conv3), fold(*self.conv4[:2]))],
+            [(fold_edges(self.conv1), self.conv2.folded()), (fold_edges(self.conv3), self.conv4.folded())],
             fold_edges(self.conv5),
-            fold(*self.conv6[:2]),
-            fold(*self.conv7[:2]),
+            self.conv6.folded(),
+            self.conv7.folded(),
             Affine(cloud, bias),
             point,
-            [fold(*self.conv9[:2]), fold(*self.conv10[:2])],
+            [self.conv9.folded(), self.conv10.folded()],
             self.conv11.weight.detach().flatten(1).contiguous(),
         )
 
     @torch.no_grad()
-    def vjp(self, x: Tensor, category: Tensor) -> tuple[Tensor, Pull]:
+    def vjp(self, x: Tensor, category: Tensor | None = None) -> tuple[Tensor, Pull]:
         """Logits (B, N, parts) of x (B, N, 3), and their transpose in x: (B, N, parts) -> (B, N, 3)."""
+        if category is None:
+            raise ValueError("a part-segmentation network takes the category of each cloud beside it")
         weights = self.weights()
         return kernels.per_cloud(lambda x, c: _vjp(weights, self.k, x, c), x, self._one_hot(category, x))
-
-
-def _block(net: nn.Module, i: int, conv: nn.Module) -> None:
-    """Register one block; published checkpoints save its BatchNorm under two names."""
-    norm = (nn.BatchNorm2d if isinstance(conv, nn.Conv2d) else nn.BatchNorm1d)(conv.out_channels)
-    setattr(net, f"bn{i}", norm)
-    setattr(net, f"conv{i}", nn.Sequential(conv, norm, nn.LeakyReLU(SLOPE)))
 
 
 class Transform(NamedTuple):
@@ -235,4 +236,4 @@ def build(shapes: Mapping[str, Shape], k: int = 40, first: int = 0) -> DGCNNPart
     )
 
 
-LAYOUT = layout("dgcnn_partseg", build, k=40, first=0)
+LAYOUTS = (layout("dgcnn_partseg", build, k=40, first=0),)

@@ -6,6 +6,8 @@ layer runs on the edges of a block of points at a time, and its transpose only o
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -13,15 +15,34 @@ from torch import Tensor, nn
 
 from mixcli.jit import njit
 from mixcli.models import kernels
-from mixcli.models.fold import Affine, Pull, fold, leaky_back
+from mixcli.models.fold import Affine, Norm, fold, leaky_back
+from mixcli.models.network import Pull
 
 SLOPE = 0.2  # of every leaky ReLU in the published networks
 BLOCK = 32  # points whose edges are in memory at a time: 32 points of 40 neighbours and 128 channels fit in the cache
 
 
-def fold_edges(block: nn.Sequential) -> Affine:
+class Block(nn.Sequential):
+    """A 1x1 convolution, its BatchNorm and a leaky ReLU."""
+
+    def __init__(self, conv: nn.Conv1d | nn.Conv2d, norm: Norm):
+        super().__init__(conv, norm, nn.LeakyReLU(SLOPE))
+        self.pair = conv, norm  # in a tuple, so that neither is saved under another name
+
+    def folded(self) -> Affine:
+        """The convolution with its BatchNorm."""
+        return fold(*self.pair)
+
+
+def block(conv: nn.Conv1d | nn.Conv2d) -> tuple[Norm, Block]:
+    """A block and its BatchNorm, which published checkpoints save under a second name, before the block."""
+    norm = (nn.BatchNorm2d if isinstance(conv, nn.Conv2d) else nn.BatchNorm1d)(conv.out_channels)
+    return norm, Block(conv, norm)
+
+
+def fold_edges(block: Block) -> Affine:
     """A convolution of edges with its BatchNorm, as one map (2C, in) to the parts of x_j and of x_i, side by side."""
-    weight, bias = fold(block[0], block[1])
+    weight, bias = block.folded()
     near, here = weight.chunk(2, 1)
     return Affine(torch.cat([near, here - near]), torch.cat([torch.zeros_like(bias), bias]))
 
@@ -45,13 +66,12 @@ def edge_vjp(layer: Affine, x: Tensor, k: int) -> tuple[Tensor, Pull]:
 def edges_vjp(first: Affine, second: Affine, x: Tensor, k: int) -> tuple[Tensor, Pull]:
     """Two layers, then the max over a point's k edges: x (B, N, in) -> (B, N, D), and the transpose."""
     near, here = (part.contiguous() for part in F.linear(x, *first).chunk(2, 2))
-    idx = kernels.knn(x, k)
-    most, at = hidden_max(near, here, idx, second.weight)
+    edges = Edges(near, here, kernels.knn(x, k), second.weight)
+    most, at = hidden_max(edges)
     y = F.leaky_relu_(most.add_(second.bias), SLOPE)
 
     def pull(g: Tensor) -> Tensor:
-        parts = hidden_scatter(leaky_back(g, y, SLOPE), at, near, here, idx, second.weight)
-        return torch.cat(parts, 2) @ first.weight
+        return torch.cat(hidden_scatter(leaky_back(g, y, SLOPE), at, edges), 2) @ first.weight
 
     return y, pull
 
@@ -59,11 +79,21 @@ def edges_vjp(first: Affine, second: Affine, x: Tensor, k: int) -> tuple[Tensor,
 # --- the second layer and the max -------------------------------------------------------------------------------
 
 
-def hidden_max(near: Tensor, here: Tensor, idx: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+class Edges(NamedTuple):
+    """What the second layer stands on: of an edge from i to j the first gives leaky(near_j + here_i)."""
+
+    near: Tensor  # (B, N, C)
+    here: Tensor  # (B, N, C)
+    idx: Tensor  # (B, N, k) neighbours
+    weight: Tensor  # (D, C) of the second layer
+
+
+def hidden_max(edges: Edges) -> tuple[Tensor, Tensor]:
     """Per point i and output, the largest of weight · leaky(near_j + here_i) over its neighbours j.
 
-    near, here (B, N, C), idx (B, N, k), weight (D, C) -> values (B, N, D), and (B, N, D) which of the k has it.
+    -> values (B, N, D), and (B, N, D) which of the k has it.
     """
+    near, here, idx, weight = edges
     if not kernels.native(near):
         return (_hidden(near, here, idx) @ weight.T).max(2)
     points, k = idx.shape[1:]
@@ -74,9 +104,9 @@ def hidden_max(near: Tensor, here: Tensor, idx: Tensor, weight: Tensor) -> tuple
     for b in range(len(near)):
         for start in range(0, points, BLOCK):
             rows = slice(start, min(start + BLOCK, points))
-            edges = (rows.stop - start) * k
+            count = (rows.stop - start) * k
             _gather(near[b].numpy(), here[b, rows].numpy(), idx[b, rows].numpy(), slope, hidden.numpy())
-            torch.mm(hidden[:edges], weight.T, out=out[:edges])
+            torch.mm(hidden[:count], weight.T, out=out[:count])
             _max_of_k(out.numpy(), k, values[b, rows].numpy(), at[b, rows].numpy())
     return values, at
 
@@ -92,7 +122,9 @@ def _rows(idx: Tensor) -> Tensor:
 
 
 @njit()
-def _gather(near, here, idx, slope, hidden):  # (N, C), (M, C), (M, k) -> (M·k, C)
+def _gather(
+    near: np.ndarray, here: np.ndarray, idx: np.ndarray, slope: float, hidden: np.ndarray
+) -> None:  # (N, C), (M, C), (M, k) -> (M·k, C)
     k = idx.shape[1]
     for i in range(len(idx)):
         own = here[i]
@@ -104,7 +136,7 @@ def _gather(near, here, idx, slope, hidden):  # (N, C), (M, C), (M, k) -> (M·k,
 
 
 @njit()
-def _max_of_k(y, k, values, at):  # (M·k, D) -> (M, D), (M, D)
+def _max_of_k(y: np.ndarray, k: int, values: np.ndarray, at: np.ndarray) -> None:  # (M·k, D) -> (M, D), (M, D)
     for i in range(len(values)):
         best, where = values[i], at[i]
         best[:] = y[i * k]
@@ -117,24 +149,30 @@ def _max_of_k(y, k, values, at):  # (M·k, D) -> (M, D), (M, D)
                 where[d] = t if larger else where[d]
 
 
-def hidden_scatter(
-    g: Tensor, at: Tensor, near: Tensor, here: Tensor, idx: Tensor, weight: Tensor
-) -> tuple[Tensor, Tensor]:
+def hidden_scatter(g: Tensor, at: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
     """The transpose of ``hidden_max`` at (near, here): g (B, N, D) -> (B, N, C) for near, (B, N, C) for here."""
     if not kernels.native(g):
-        return _dense_scatter(g, at, near, here, idx, weight)
-    to_near, to_here = torch.zeros_like(near), torch.zeros_like(here)
-    slope = near.numpy().dtype.type(SLOPE)
+        return _dense_scatter(g, at, edges)
+    to_near, to_here = torch.zeros_like(edges.near), torch.zeros_like(edges.here)
+    slope = edges.near.numpy().dtype.type(SLOPE)
     for b in range(len(g)):
-        arrays = (t[b].numpy() for t in (g.contiguous(), at, near, here, idx))
-        _hidden_scatter(*arrays, weight.numpy(), slope, to_near[b].numpy(), to_here[b].numpy())
+        _hidden_scatter(
+            g=g[b].contiguous().numpy(),
+            at=at[b].numpy(),
+            near=edges.near[b].numpy(),
+            here=edges.here[b].numpy(),
+            idx=edges.idx[b].numpy(),
+            weight=edges.weight.numpy(),
+            slope=slope,
+            to_near=to_near[b].numpy(),
+            to_here=to_here[b].numpy(),
+        )
     return to_near, to_here
 
 
-def _dense_scatter(
-    g: Tensor, at: Tensor, near: Tensor, here: Tensor, idx: Tensor, weight: Tensor
-) -> tuple[Tensor, Tensor]:
+def _dense_scatter(g: Tensor, at: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
     """``hidden_scatter`` over all edges, in torch operations."""
+    near, here, idx, weight = edges
     y = _hidden(near, here, idx)
     g = g.new_zeros(*idx.shape, g.shape[2]).scatter_(2, at.long()[:, :, None], g[:, :, None]) @ weight
     g = leaky_back(g, y, SLOPE)  # (B, N, k, C)
@@ -143,7 +181,17 @@ def _dense_scatter(
 
 
 @njit()
-def _hidden_scatter(g, at, near, here, idx, weight, slope, to_near, to_here):  # to (N, C), (N, C)
+def _hidden_scatter(  # to (N, C), (N, C)
+    g: np.ndarray,
+    at: np.ndarray,
+    near: np.ndarray,
+    here: np.ndarray,
+    idx: np.ndarray,
+    weight: np.ndarray,
+    slope: float,
+    to_near: np.ndarray,
+    to_here: np.ndarray,
+) -> None:
     k, channels = idx.shape[1], near.shape[1]
     edges, held = np.empty((k, channels), near.dtype), np.empty(k, np.bool_)
     for i in range(len(g)):

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Pull = Callable[[Tensor], Tensor]
+from mixcli.models.network import Network
+from mixcli.models.network import Pull as Pull
+from mixcli.models.network import autograd_vjp as autograd_vjp
+
+Linear = nn.Linear | nn.Conv1d | nn.Conv2d  # convolutions of kernel 1
+Norm = nn.BatchNorm1d | nn.BatchNorm2d
+W = TypeVar("W")  # a network's folded weights
 _lock = threading.Lock()
 
 
@@ -21,31 +27,33 @@ class Affine(NamedTuple):
     bias: Tensor  # (out,)
 
 
-class Folded(nn.Module):
+class Folded(Network, Generic[W]):
     """A network that computes its folded weights once, when first asked or in ``freeze``, for all threads."""
 
-    _weights: Any = None
+    _weights: W | None = None
 
-    def fold(self) -> Any:
-        """The folded weights, in whatever form the network's ``vjp`` uses them."""
+    def fold(self) -> W:
+        """The folded weights, in whatever form the network's fast path uses them."""
         raise NotImplementedError
 
-    def weights(self) -> Any:
+    def weights(self) -> W:
         """The folded weights; computed when the network has changed mode, device, type or state since."""
         if self.training:
             raise RuntimeError("the fast path stands on fixed BatchNorm statistics: call freeze() or eval() first")
-        if self._weights is None:
+        folded = self._weights
+        if folded is None:
             with _lock, torch.no_grad():
-                if self._weights is None:
-                    self._weights = self.fold()
-        return self._weights
+                folded = self._weights
+                if folded is None:
+                    self._weights = folded = self.fold()
+        return folded
 
-    def freeze(self) -> Folded:
+    def freeze(self) -> Self:
         """Eval mode, no parameter gradients, weights folded now: the network is ready for many threads."""
-        self.eval().requires_grad_(False).weights()
+        super().freeze().weights()
         return self
 
-    def train(self, mode: bool = True) -> Folded:
+    def train(self, mode: bool = True) -> Self:
         """Training or eval mode, as ever; folded weights do not outlive the change."""
         self._weights = None
         return super().train(mode)
@@ -60,7 +68,7 @@ class Folded(nn.Module):
         return super()._apply(*args, **kwargs)
 
 
-def fold(layer: nn.Module, norm: nn.Module | None = None) -> Affine:
+def fold(layer: Linear, norm: Norm | None = None) -> Affine:
     """The affine map of a linear layer or 1x1 convolution followed by a BatchNorm in eval mode.
 
     Computed in float64 and stored in the layer's own type. The scale, whatever its sign, goes into the weight,
@@ -69,10 +77,18 @@ def fold(layer: nn.Module, norm: nn.Module | None = None) -> Affine:
     weight = layer.weight.detach().flatten(1).double()  # (out, in)
     bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().double()
     if norm is not None:
-        scale = norm.weight.detach() * (norm.running_var.double() + norm.eps).rsqrt()
+        mean, variance = statistics(norm)
+        scale = norm.weight.detach() * (variance.double() + norm.eps).rsqrt()
         weight = weight * scale[:, None]
-        bias = (bias - norm.running_mean) * scale + norm.bias.detach()
+        bias = (bias - mean) * scale + norm.bias.detach()
     return Affine(weight.to(layer.weight.dtype).contiguous(), bias.to(layer.weight.dtype))
+
+
+def statistics(norm: Norm) -> tuple[Tensor, Tensor]:
+    """The running mean and variance, which eval mode normalises by. ValueError of a BatchNorm that keeps none."""
+    if norm.running_mean is None or norm.running_var is None:
+        raise ValueError("a BatchNorm without running statistics cannot be folded")
+    return norm.running_mean, norm.running_var
 
 
 def chain(layers: Sequence[Affine], x: Tensor, slope: float = 0.0) -> tuple[Tensor, list[Tensor]]:
@@ -97,14 +113,3 @@ def chain_back(layers: Sequence[Affine], outputs: Sequence[Tensor], g: Tensor, s
 def leaky_back(g: Tensor, y: Tensor, slope: float) -> Tensor:
     """g times the derivative of the leaky ReLU, whose output y has the sign of its input."""
     return torch.ops.aten.leaky_relu_backward(g, y, slope, True)
-
-
-def autograd_vjp(net: nn.Module, x: Tensor, *rest: Tensor) -> tuple[Tensor, Pull]:
-    """The logits of any network and their transpose in x, like the logits -> like x, by autograd, for one call.
-
-    Only what requires a gradient costs one: freeze the parameters first.
-    """
-    with torch.enable_grad():
-        x = x.detach().clone().requires_grad_()
-        logits = net(x, *rest)
-    return logits.detach(), lambda g: torch.autograd.grad(logits, x, g)[0]

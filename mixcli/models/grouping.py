@@ -59,13 +59,22 @@ def ball_pairs(xyz: Tensor, centres: Tensor, radius: float, most: int) -> Pairs:
     offsets = torch.zeros(len(centres) + 1, dtype=torch.int64)
     point = torch.empty(len(centres) * most, dtype=torch.int64)
     limit = xyz.numpy().dtype.type(radius**2)
-    _ball_pairs(xyz.T.contiguous().numpy(), centres.numpy(), limit, most, point.numpy(), offsets.numpy())
+    _ball_pairs(
+        xyz=xyz.T.contiguous().numpy(),
+        centres=centres.numpy(),
+        limit=limit,
+        most=most,
+        point=point.numpy(),
+        offsets=offsets.numpy(),
+    )
     counts = offsets.diff()
     return Pairs(point[: offsets[-1]], torch.arange(len(centres)).repeat_interleave(counts), offsets)
 
 
 @njit()
-def _ball_pairs(xyz, centres, limit, most, point, offsets):  # (3, N), (S, 3) -> (S·most,), (S + 1,)
+def _ball_pairs(
+    xyz: np.ndarray, centres: np.ndarray, limit: float, most: int, point: np.ndarray, offsets: np.ndarray
+) -> None:  # (3, N), (S, 3) -> (S·most,), (S + 1,)
     x, y, z = xyz[0], xyz[1], xyz[2]
     inside, found = np.empty(len(x), np.bool_), np.empty(len(x), np.int32)
     for s in range(len(centres)):
@@ -92,7 +101,9 @@ def segment_max(y: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @njit()
-def _segment_max(y, offsets, values, arg):  # (P, C), (S + 1,) -> (S, C), (S, C)
+def _segment_max(
+    y: np.ndarray, offsets: np.ndarray, values: np.ndarray, arg: np.ndarray
+) -> None:  # (P, C), (S + 1,) -> (S, C), (S, C)
     for s in range(len(values)):
         best, who = values[s], arg[s]
         best[:] = y[offsets[s]]
@@ -113,7 +124,7 @@ def add_rows(g: Tensor, index: Tensor, count: int) -> Tensor:
 
 
 @njit()
-def _add_rows(g, index, out):  # (P, C), (P,) -> (count, C)
+def _add_rows(g: np.ndarray, index: np.ndarray, out: np.ndarray) -> None:  # (P, C), (P,) -> (count, C)
     for i in range(len(g)):
         row, to = g[i], out[index[i]]
         for c in range(len(row)):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mixcli.errors import UsageError
 from mixcli.jit import have_numba, njit
-from mixcli.models.fold import Pull
+from mixcli.models.network import Pull
 
 ROWS = 256  # of the product matrix at a time: 256 rows of 1024 points fit in the L2 cache
 
@@ -47,24 +47,24 @@ def knn(x: Tensor, k: int) -> Tensor:
     squares = x.square().sum(-1)  # (B, N)
     if not native(x):
         return (2 * (x @ x.transpose(1, 2)) - squares[:, None, :]).topk(k, -1)[1]
-    found = torch.empty(*x.shape[:2], k, dtype=torch.int32)
+    nearest = torch.empty(*x.shape[:2], k, dtype=torch.int32)
     products = x.new_empty(min(ROWS, x.shape[1]), x.shape[1])
-    for cloud, square, out in zip(x, squares, found, strict=True):
+    for cloud, square, out in zip(x, squares, nearest, strict=True):
         for rows, part in zip(cloud.split(ROWS), out.split(ROWS), strict=True):
             torch.mm(rows, cloud.T, out=products[: len(rows)])
             _nearest(products[: len(rows)].numpy(), square.numpy(), part.numpy())
-    return found
+    return nearest
 
 
 @njit()
-def _nearest(products, squares, found):  # (M, N), (N,) -> found (M, k)
+def _nearest(products: np.ndarray, squares: np.ndarray, found: np.ndarray) -> None:  # (M, N), (N,) -> found (M, k)
     """Per row, the k largest of 2·product - square: the row's own square shifts all of them alike.
 
     A threshold comes first: the k-th largest of the maxima of interleaved lanes. At least k values reach it and few
     more do; only those are ranked, by counting, which vectorises. Of equal values the lowest index wins.
     """
 
-    def kth_largest(values, k):
+    def kth_largest(values: np.ndarray, k: int) -> float:
         best, met = values[0], False
         for i in range(len(values)):
             reached = np.int32(0)
@@ -126,7 +126,9 @@ def edge_max(y: Tensor, idx: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @njit()
-def _edge_max(y, idx, values, arg):  # (N, C), (N, k) -> (N, C), (N, C)
+def _edge_max(
+    y: np.ndarray, idx: np.ndarray, values: np.ndarray, arg: np.ndarray
+) -> None:  # (N, C), (N, k) -> (N, C), (N, C)
     channels = y.shape[1]
     for i in range(idx.shape[0]):
         best, who = values[i], arg[i]
@@ -155,7 +157,7 @@ def edge_scatter(g: Tensor, arg: Tensor, points: int) -> Tensor:
 
 
 @njit()
-def _edge_scatter(g, arg, out):  # (M, C), (M, C) -> (points, C)
+def _edge_scatter(g: np.ndarray, arg: np.ndarray, out: np.ndarray) -> None:  # (M, C), (M, C) -> (points, C)
     for i in range(g.shape[0]):
         for c in range(g.shape[1]):
             out[arg[i, c], c] += g[i, c]
@@ -175,7 +177,7 @@ def point_max(y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @njit()
-def _point_max(y, best, who):  # (N, C) -> (C,), (C,)
+def _point_max(y: np.ndarray, best: np.ndarray, who: np.ndarray) -> None:  # (N, C) -> (C,), (C,)
     for i in range(len(y)):
         row = y[i]
         for c in range(len(row)):
@@ -195,7 +197,7 @@ def leaky_mean(y: Tensor, slope: float) -> Tensor:
 
 
 @njit()
-def _leaky_sum(y, slope, total):  # (N, C) -> (C,)
+def _leaky_sum(y: np.ndarray, slope: float, total: np.ndarray) -> None:  # (N, C) -> (C,)
     for i in range(len(y)):
         row = y[i]
         for c in range(len(row)):
@@ -213,7 +215,9 @@ def leaky_spread(g: Tensor, y: Tensor, slope: float) -> Tensor:
 
 
 @njit()
-def _leaky_spread(up, down, y, out):  # (C,), (C,), (N, C) -> (N, C)
+def _leaky_spread(
+    up: np.ndarray, down: np.ndarray, y: np.ndarray, out: np.ndarray
+) -> None:  # (C,), (C,), (N, C) -> (N, C)
     for i in range(len(y)):
         row, to = y[i], out[i]
         for c in range(len(row)):

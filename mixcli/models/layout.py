@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from mixcli.models.network import Network, adapted
+
 Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape]
 
 
 @dataclass(frozen=True)
@@ -17,9 +20,10 @@ class Layout:
     """One published set of ``state_dict`` keys, and how to build the network that it belongs to."""
 
     name: str
-    matches: Callable[[Mapping[str, Shape]], bool]  # {key: shape} -> is it this layout
-    build: Callable[..., nn.Module]  # build({key: shape}, **options) -> module, weights not yet loaded
+    matches: Callable[[Shapes], bool]  # {key: shape} -> is it this layout
+    build: Callable[..., nn.Module]  # build({key: shape}, **options) -> module with these keys, weights not yet loaded
     options: dict[str, Any] = field(default_factory=dict)  # what keys cannot tell, with the defaults
+    wrap: Callable[[nn.Module], Network] = adapted  # the module with its weights -> what mixcli asks
 
 
 def layout(name: str, build: Callable[..., nn.Module], **options: Any) -> Layout:
@@ -27,7 +31,7 @@ def layout(name: str, build: Callable[..., nn.Module], **options: Any) -> Layout
     return Layout(name, lambda shapes: fits(build, shapes), build, options)
 
 
-def fits(build: Callable[..., nn.Module], shapes: Mapping[str, Shape]) -> bool:
+def fits(build: Callable[..., nn.Module], shapes: Shapes) -> bool:
     """Whether the network inferred from ``shapes`` has those keys and shapes, no more and no fewer.
 
     ``num_batches_tracked`` may be missing: checkpoints older than torch 0.4.1 have none.

@@ -8,11 +8,10 @@ from mixcli.errors import CheckpointError
 from mixcli.models.registry import layouts
 
 if TYPE_CHECKING:
-    from mixcli.models.checkpoint import Shapes
-    from mixcli.models.layout import Layout
+    from mixcli.models.layout import Layout, Shapes
 
 
-class _Guess(dict):
+class _Guess(dict[str, tuple[int, ...]]):
     """Shapes in which a missing key has one too, so that a network can be built and compared."""
 
     def __missing__(self, key: str) -> tuple[int, ...]:
@@ -20,12 +19,13 @@ class _Guess(dict):
 
 
 def mismatch(model: Layout | None, have: Shapes) -> str:
+    """Which network the weights are nearest to and the first keys that differ, or that they are near to none."""
     from mixcli.models.checkpoint import difference
 
     models = [model] if model else layouts()
     expected = {layout.name: _expected(layout, have) for layout in models}
     likeness = {name: len(want.keys() & have) / len(want.keys() | have) for name, want in expected.items()}
-    nearest = max(likeness, key=likeness.get)
+    nearest = max(likeness, key=lambda name: likeness[name])
     if model or likeness[nearest] >= 0.5:
         kind = "is not quite a" if likeness[nearest] >= 0.5 else "is no"
         return f"{kind} {nearest}: {difference(expected[nearest], have) or 'its shapes do not fit together'}"

@@ -18,7 +18,7 @@ import torch
 
 from mixcli.errors import CheckpointError, MixError
 
-DAMAGED = "is cut short or damaged; copy or download it again"
+DAMAGED, AGAIN = "is cut short or damaged", "copy or download it again"
 RESAVE = "save model.state_dict() with torch.save and pass that file"
 
 # Bytes to an element of each storage that torch.save names.
@@ -87,10 +87,11 @@ def shown(text: str) -> str:
 
 
 @contextmanager
-def wording(path: str | Path, sentence: str, why: bool = True) -> Iterator[None]:
+def wording(path: str | Path, reason: str, advice: str = "", why: bool = True) -> Iterator[None]:
     """Whatever the code of others raises in this block comes out as a CheckpointError; its warnings do not.
 
-    ``why=False`` leaves out what the error itself said, which of torch.load is advice to load unsafely.
+    What the error itself said stands behind the sentence; ``why=False`` leaves it out, since of torch.load it is advice
+    to load unsafely.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -100,7 +101,9 @@ def wording(path: str | Path, sentence: str, why: bool = True) -> Iterator[None]
             raise
         except (Exception, SystemExit) as err:  # a program may do anything, sys.exit() included
             detail = f" ({type(err).__name__}: {shown(str(err))})" if why else ""
-            raise CheckpointError(f"{path}: {sentence}{detail}") from err
+            if advice:
+                raise CheckpointError(reason, at=path, advice=advice + detail) from err
+            raise CheckpointError(reason + detail, at=path) from err
 
 
 # What a pickle names
@@ -108,6 +111,8 @@ def wording(path: str | Path, sentence: str, why: bool = True) -> Iterator[None]
 
 class Inert:
     """Stands for any object of a pickle: takes whatever is given and does nothing with it."""
+
+    full_name = ""  # of the class that it stands for
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Inert:
         return object.__new__(cls)
@@ -168,11 +173,11 @@ def _opcodes(file: BinaryIO) -> tuple[int, bytes]:
     """The protocol and the bytes of the next pickle, whose opcodes and lengths are then known to be sound."""
     start, protocol = file.tell(), 0
     for count, (op, arg, _) in enumerate(pickletools.genops(file)):
-        if op.name == "PROTO":
+        if op.name == "PROTO" and isinstance(arg, int):
             protocol = arg
         if op.name in EXTENSIONS:
             raise ValueError("copyreg extension")
-        if op.name in STORES and arg > count:
+        if op.name in STORES and isinstance(arg, int) and arg > count:
             raise ValueError("memo out of order")  # it is an array as long as the largest index
     end = file.tell()
     file.seek(start)
@@ -198,7 +203,8 @@ class _DryRun(pickle.Unpickler):
         if pid[0] == "module":  # a class with its source, in the older format
             return pid[1]
         kind, storage, key, _, elements = pid[:5]
-        full_name = getattr(storage, "full_name", "")
+        named = storage if isinstance(storage, type) else type(storage)  # an instance declares as much as its class
+        full_name = named.full_name if issubclass(named, Inert) else ""
         if kind == "storage" and full_name in WIDTHS:
             if type(key) not in (str, int) or type(elements) is not int or elements < 0:
                 raise ValueError("a storage has no name, or no count of elements")  # of a nested one str() has no end
@@ -211,10 +217,10 @@ class _DryRun(pickle.Unpickler):
 
 def opened(path: str | Path, data: bytes) -> zipfile.ZipFile:
     """A zip archive that begins where its directory says: on others, readers of zip disagree."""
-    with wording(path, DAMAGED):
+    with wording(path, DAMAGED, AGAIN):
         archive = zipfile.ZipFile(io.BytesIO(data))
         if archive.infolist()[0].header_offset:
-            raise CheckpointError(f"{path}: {DAMAGED}")  # such as the archive in a cut archive
+            raise CheckpointError(DAMAGED, at=path, advice=AGAIN)  # such as the archive in a cut archive
     return archive
 
 
@@ -224,56 +230,56 @@ def scan_zip(path: str, data: bytes) -> Scan:
     entries = archive.infolist()
     sizes = {entry.filename.lower(): entry.file_size for entry in entries}  # torch ignores case here
     if any(entry.compress_type or entry.file_size != entry.compress_size for entry in entries):
-        raise CheckpointError(f"{path}: has compressed entries, which torch.save never writes; {RESAVE}")
+        raise CheckpointError("has compressed entries, which torch.save never writes", at=path, advice=RESAVE)
     if sum(sizes.values()) > len(data) or len(sizes) < len(entries):
-        raise CheckpointError(f"{path}: has a zip directory that does not fit its content; {RESAVE}")
+        raise CheckpointError("has a zip directory that does not fit its content", at=path, advice=RESAVE)
     root = entries[0].filename.partition("/")[0]
-    found = scan(io.BytesIO(archive.read(f"{root}/data.pkl")))
-    declared = sum(found.storages.values())
-    held = sum(sizes.get(f"{root}/data/{key}".lower(), 0) for key in found.storages)
-    if any(size > sizes.get(f"{root}/data/{key}".lower(), -1) for key, size in found.storages.items()):
-        raise CheckpointError(f"{path}: {_claims(declared, held)}")
-    return found
+    content = scan(io.BytesIO(archive.read(f"{root}/data.pkl")))
+    declared = sum(content.storages.values())
+    held = sum(sizes.get(f"{root}/data/{key}".lower(), 0) for key in content.storages)
+    if any(size > sizes.get(f"{root}/data/{key}".lower(), -1) for key, size in content.storages.items()):
+        raise _claims(path, declared, held)
+    return content
 
 
 def scan_legacy(path: str, data: bytes) -> Scan:
     """Names and storages of the older format: five pickles, then for each storage its length and bytes."""
     stream = io.BytesIO(data)
-    *head, found, keys = (scan(stream) for _ in ("magic number", "version", "platform", "content", "keys"))
-    declared = sum(size + 8 for size in found.storages.values())
+    *head, content, keys = (scan(stream) for _ in ("magic number", "version", "platform", "content", "keys"))
+    declared = sum(size + 8 for size in content.storages.values())
     held = len(data) - stream.tell()
     if declared > held:
-        raise CheckpointError(f"{path}: {_claims(declared, held)}")
-    if sorted(map(str, keys.value)) != sorted(found.storages):
+        raise _claims(path, declared, held)
+    if sorted(map(str, keys.value)) != sorted(content.storages):
         raise ValueError("storages without bytes")
-    return replace(found, names=[name for part in (found, keys, *head) for name in part.names])
+    return replace(content, names=[name for part in (content, keys, *head) for name in part.names])
 
 
-def _claims(declared: int, held: int) -> str:
-    return f"declares {declared:,} bytes of weights and holds {held:,}; copy or download it again"
+def _claims(path: str, declared: int, held: int) -> CheckpointError:
+    return CheckpointError(f"declares {declared:,} bytes of weights and holds {held:,}", at=path, advice=AGAIN)
 
 
 def load(path: str, data: bytes) -> Any:
     """The object in a file of torch.save, of either format, made of plain containers, numbers and tensors."""
-    with wording(path, DAMAGED):
-        found = (scan_zip if data.startswith(b"PK") else scan_legacy)(path, data)
-    _refuse_names(path, found)
-    stubs = [(stub, name) for name in found.names if (stub := stand_in(name))]
+    with wording(path, DAMAGED, AGAIN):
+        content = (scan_zip if data.startswith(b"PK") else scan_legacy)(path, data)
+    _refuse_names(path, content)
+    stubs: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = []
+    stubs += [(stub, name) for name in content.names if (stub := stand_in(name))]
     # Bytes in memory, since torch before 2.6 tries a file on disk as an older format that it reads unsafely.
-    with wording(path, f"cannot be loaded; {RESAVE}", why=False), torch.serialization.safe_globals(stubs):
+    with wording(path, "cannot be loaded", RESAVE, why=False), torch.serialization.safe_globals(stubs):
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True, encoding="latin1")
 
 
-def _refuse_names(path: str, found: Scan) -> None:
-    refused = [shown(name) for name in found.refused()]
+def _refuse_names(path: str, content: Scan) -> None:
+    refused = [shown(name) for name in content.refused()]
     if any(name.startswith(("torch.nn.modules.", "torch.nn.parallel.")) for name in refused):
-        raise CheckpointError(
-            f"{path}: is a whole pickled module of class {refused[0]}, and loading one runs code; {RESAVE}"
-        )
+        what = f"is a whole pickled module of class {refused[0]}, and loading one runs code"
+        raise CheckpointError(what, at=path, advice=RESAVE)
     if refused:
         names = ", ".join(refused[:3]) + (f" and {len(refused) - 3} more" if len(refused) > 3 else "")
-        raise CheckpointError(f"{path}: asks for {names}, which is not loaded because it may run code; {RESAVE}")
-    if found.protocol > 2:
-        raise CheckpointError(
-            f"{path}: is pickled with protocol {found.protocol}; save it again without pickle_protocol="
-        )
+        what = f"asks for {names}, which is not loaded because it may run code"
+        raise CheckpointError(what, at=path, advice=RESAVE)
+    if content.protocol > 2:
+        what = f"is pickled with protocol {content.protocol}"
+        raise CheckpointError(what, at=path, advice="save it again without pickle_protocol=")

@@ -10,43 +10,49 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixcli.models import kernels
-from mixcli.models.fold import Affine, Folded, Pull, chain, chain_back, fold, leaky_back
+from mixcli.models.fold import Affine, Linear, Norm, chain, chain_back, fold, leaky_back
 from mixcli.models.layout import Shape, layout
+from mixcli.models.network import Pull
+from mixcli.models.points import PointNetwork
 
 
-class PointNet(Folded):
+class PointNet(PointNetwork["Weights"]):
     """Five pointwise layers, a max over the points, a head of two layers."""
 
     def __init__(self, classes: int = 40, channels: int = 3, emb: int = 1024, hidden: int = 512, dropout: float = 0.5):
         super().__init__()
         self.classes, self.channels = classes, channels
-        sizes = [channels, 64, 64, 64, 128, emb]
-        for i in range(1, 6):
-            setattr(self, f"conv{i}", nn.Conv1d(sizes[i - 1], sizes[i], 1, bias=False))
-            setattr(self, f"bn{i}", nn.BatchNorm1d(sizes[i]))
+        self.conv1, self.bn1 = nn.Conv1d(channels, 64, 1, bias=False), nn.BatchNorm1d(64)
+        self.conv2, self.bn2 = nn.Conv1d(64, 64, 1, bias=False), nn.BatchNorm1d(64)
+        self.conv3, self.bn3 = nn.Conv1d(64, 64, 1, bias=False), nn.BatchNorm1d(64)
+        self.conv4, self.bn4 = nn.Conv1d(64, 128, 1, bias=False), nn.BatchNorm1d(128)
+        self.conv5, self.bn5 = nn.Conv1d(128, emb, 1, bias=False), nn.BatchNorm1d(emb)
         self.linear1 = nn.Linear(emb, hidden, bias=False)
         self.bn6 = nn.BatchNorm1d(hidden)
         self.linear2 = nn.Linear(hidden, classes)
         self.dropout = nn.Dropout(dropout)
 
+    def points(self) -> list[tuple[Linear, Norm]]:
+        """The pointwise layers, each with its BatchNorm."""
+        first = [(self.conv1, self.bn1), (self.conv2, self.bn2), (self.conv3, self.bn3)]
+        return [*first, (self.conv4, self.bn4), (self.conv5, self.bn5)]
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, classes) of clouds (B, N, channels)."""
         x = x.transpose(1, 2)  # (B, C, N)
-        for i in range(1, 6):
-            x = F.relu(getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(x)))
+        for conv, norm in self.points():
+            x = F.relu(norm(conv(x)))
         x = x.max(-1)[0]  # (B, emb)
         return self.linear2(self.dropout(F.relu(self.bn6(self.linear1(x)))))
 
     def fold(self) -> Weights:
         """Every layer as one affine map."""
-        points = [fold(getattr(self, f"conv{i}"), getattr(self, f"bn{i}")) for i in range(1, 6)]
-        return Weights(points[:4], points[4], [fold(self.linear1, self.bn6)], fold(self.linear2))
+        *points, widest = (fold(*pair) for pair in self.points())
+        return Weights(points, widest, [fold(self.linear1, self.bn6)], fold(self.linear2))
 
-    @torch.no_grad()
-    def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
+    def cloud_vjp(self, weights: Weights, x: Tensor) -> tuple[Tensor, Pull]:
         """Logits (B, classes) of x (B, N, channels), and their transpose: (B, classes) -> (B, N, channels)."""
-        weights = self.weights()
-        return kernels.per_cloud(lambda x: critical_vjp(weights, x), x)
+        return critical_vjp(weights, x)
 
 
 class Weights(NamedTuple):
@@ -94,4 +100,4 @@ def build(shapes: Mapping[str, Shape]) -> PointNet:
     )
 
 
-LAYOUT = layout("pointnet", build)
+LAYOUTS = (layout("pointnet", build),)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixcli.models import kernels
-from mixcli.models.fold import Folded, Pull, fold
+from mixcli.models.fold import Linear, Norm, fold
 from mixcli.models.layout import Shape, layout
+from mixcli.models.network import Pull
 from mixcli.models.pointnet import Weights, critical_vjp
+from mixcli.models.points import PointNetwork
 
 
 class Features(nn.Module):
@@ -19,19 +19,25 @@ class Features(nn.Module):
 
     def __init__(self, channels: int, emb: int):
         super().__init__()
-        sizes = [channels, 64, 64, 64, 128, emb]
-        for i in range(1, 6):
-            setattr(self, f"conv{i}", nn.Conv1d(sizes[i - 1], sizes[i], 1))
-            setattr(self, f"bn{i}", nn.BatchNorm1d(sizes[i]))
+        self.conv1, self.bn1 = nn.Conv1d(channels, 64, 1), nn.BatchNorm1d(64)
+        self.conv2, self.bn2 = nn.Conv1d(64, 64, 1), nn.BatchNorm1d(64)
+        self.conv3, self.bn3 = nn.Conv1d(64, 64, 1), nn.BatchNorm1d(64)
+        self.conv4, self.bn4 = nn.Conv1d(64, 128, 1), nn.BatchNorm1d(128)
+        self.conv5, self.bn5 = nn.Conv1d(128, emb, 1), nn.BatchNorm1d(emb)
+
+    def points(self) -> list[tuple[Linear, Norm]]:
+        """The layers, each with its BatchNorm."""
+        first = [(self.conv1, self.bn1), (self.conv2, self.bn2), (self.conv3, self.bn3)]
+        return [*first, (self.conv4, self.bn4), (self.conv5, self.bn5)]
 
     def forward(self, x: Tensor) -> Tensor:
         """Point features (B, emb, N) of points (B, channels, N)."""
-        for i in range(1, 6):
-            x = F.relu(getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(x)))
+        for conv, norm in self.points():
+            x = F.relu(norm(conv(x)))
         return x
 
 
-class PointNetLearning3d(Folded):
+class PointNetLearning3d(PointNetwork[Weights]):
     """The feature model, a max over the points, a head of three layers."""
 
     def __init__(self, classes: int = 40, channels: int = 3, emb: int = 1024, dropout: float = 0.7):
@@ -51,16 +57,13 @@ class PointNetLearning3d(Folded):
 
     def fold(self) -> Weights:
         """Every layer as one affine map."""
-        model = self.feature_model
-        points = [fold(getattr(model, f"conv{i}"), getattr(model, f"bn{i}")) for i in range(1, 6)]
+        *points, widest = (fold(*pair) for pair in self.feature_model.points())
         hidden = [fold(self.linear1, self.bn1), fold(self.linear2, self.bn2)]
-        return Weights(points[:4], points[4], hidden, fold(self.linear3))
+        return Weights(points, widest, hidden, fold(self.linear3))
 
-    @torch.no_grad()
-    def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
+    def cloud_vjp(self, weights: Weights, x: Tensor) -> tuple[Tensor, Pull]:
         """Logits (B, classes) of x (B, N, channels), and their transpose: (B, classes) -> (B, N, channels)."""
-        weights = self.weights()
-        return kernels.per_cloud(lambda x: critical_vjp(weights, x), x)
+        return critical_vjp(weights, x)
 
 
 def build(shapes: Mapping[str, Shape]) -> PointNetLearning3d:
@@ -72,4 +75,4 @@ def build(shapes: Mapping[str, Shape]) -> PointNetLearning3d:
     )
 
 
-LAYOUT = layout("pointnet_learning3d", build)
+LAYOUTS = (layout("pointnet_learning3d", build),)

@@ -9,10 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixcli.models import kernels, pointnet
-from mixcli.models.fold import Affine, Folded, Pull, fold, leaky_back
+from mixcli.models import pointnet
+from mixcli.models.fold import Affine, fold, leaky_back
 from mixcli.models.layout import Shape, layout
+from mixcli.models.network import Pull
 from mixcli.models.pointnet import critical_vjp
+from mixcli.models.points import PointNetwork
 
 
 class TransformNet(nn.Module):
@@ -56,7 +58,7 @@ class Encoder(nn.Module):
         return self.bn3(self.conv3(F.relu(self.bn2(self.conv2(x))))).max(-1)[0]
 
 
-class PointNetTNet(Folded):
+class PointNetTNet(PointNetwork["Weights"]):
     """The encoder and a head of three layers."""
 
     def __init__(self, classes: int = 40, channels: int = 3, dropout: float = 0.4):
@@ -83,11 +85,9 @@ class PointNetTNet(Folded):
         )
         return Weights(transform_weights(feat.stn), fold(feat.conv1, feat.bn1), transform_weights(feat.fstn), rest)
 
-    @torch.no_grad()
-    def vjp(self, x: Tensor) -> tuple[Tensor, Pull]:
+    def cloud_vjp(self, weights: Weights, x: Tensor) -> tuple[Tensor, Pull]:
         """Logits (B, classes) of x (B, N, channels), and their transpose: (B, classes) -> (B, N, channels)."""
-        weights = self.weights()
-        return kernels.per_cloud(lambda x: _vjp(weights, x), x)
+        return _vjp(weights, x)
 
 
 class Weights(NamedTuple):
@@ -107,7 +107,7 @@ def transform_weights(net: TransformNet) -> pointnet.Weights:
 
 
 def _vjp(weights: Weights, x: Tensor) -> tuple[Tensor, Pull]:
-    """``PointNetTNet.vjp``: each of the three maxima passes its gradient through critical points alone."""
+    """``PointNetTNet.cloud_vjp``: each of the three maxima passes its gradient through critical points alone."""
     xyz, normals = x[..., :3], x[..., 3:]
     move, pull_move = transform_vjp(weights.stn, x)  # (B, 3, 3)
     h = F.relu_(F.linear(torch.cat([xyz @ move, normals], 2), *weights.between))  # (B, N, 64)
@@ -137,4 +137,4 @@ def build(shapes: Mapping[str, Shape]) -> PointNetTNet:
     return PointNetTNet(classes=shapes["fc3.weight"][0], channels=shapes["feat.conv1.weight"][1])
 
 
-LAYOUT = layout("pointnet_tnet", build)
+LAYOUTS = (layout("pointnet_tnet", build),)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,15 +16,16 @@ from torch.random import fork_rng
 
 from mixcli.errors import CheckpointError, UsageError
 from mixcli.models.checkpoint import File, State, difference, refuse_kinds, shapes, variants
+from mixcli.models.network import Foreign
 from mixcli.models.pickles import wording
 
-OPTIONS = {"points": {"layout": "bnc", "channels": 3}, "images": {}}  # by what the program is fed
+OPTIONS: dict[str, dict[str, Any]] = {"points": {"layout": "bnc", "channels": 3}, "images": {}}  # by what it is fed
 CHOICES = {"layout": ("bnc", "bcn"), "channels": (3, 6)}
 BATCHES = {"points": "clouds (B, N, 3)", "images": "images (B, 3, H, W)"}
 Sizes = tuple[int | None, ...]
 
 
-class Program(nn.Module):
+class Program(Foreign):
     """Calls a foreign network as mixcli calls its own: a batch in, logits (B, classes) out.
 
     A batch is clouds (B, N, channels) or normalised images (B, 3, H, W). ``layout`` is the order that the network wants
@@ -32,22 +33,25 @@ class Program(nn.Module):
     where any will do: a batch of another length is divided and filled up.
     """
 
+    needs_trial = True
+
     def __init__(self, net: nn.Module, path: str, layout: str = "bnc", sizes: Sizes = ()):
-        super().__init__()
-        self.net, self.path, self.layout, self.sizes = net, path, layout, sizes
+        super().__init__(net)
+        self.path, self.layout, self.sizes = path, layout, sizes
         self.requires_grad_(False)
         self.training = False
 
-    def train(self, mode: bool = True) -> Program:
+    def train(self, mode: bool = True) -> Self:
         """A program stays in the mode it was loaded in: one from torch.export has no other."""
         return self
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, classes) of a batch."""
+    def forward(self, x: Tensor, *category: Tensor) -> Tensor:
+        """Logits (B, classes) of a batch; a program takes nothing beside it."""
         inputs = x.transpose(1, 2) if self.layout == "bcn" else x
         self._require_sizes(inputs)
+        size = self.sizes[0] if self.sizes else None
         with self._wording(x):
-            logits = self._in_batches(inputs, self.sizes[0]) if any(self.sizes[:1]) else self._call(inputs)
+            logits = self._in_batches(inputs, size) if size else self._call(inputs)
         self._require_logits(logits, x)
         return logits
 
@@ -64,7 +68,7 @@ class Program(nn.Module):
             parts.append(self._call(full)[: len(part)])
         return torch.cat(parts)
 
-    def _wording(self, x: Tensor) -> AbstractContextManager:
+    def _wording(self, x: Tensor) -> AbstractContextManager[None]:
         how = "" if x.ndim == 4 else f" with layout={self.layout}"
         other = next((str(p.dtype) for p in self.parameters() if p.is_floating_point() and p.dtype != x.dtype), None)
         weights = f", {x.dtype}, where it has weights of {other}" if other else ""
@@ -77,20 +81,22 @@ class Program(nn.Module):
             clouds = "other --points, the option layout, or an export with dynamic_shapes may help"
             how = f"--size {high}x{wide} brings them to it" if x.ndim == 4 else clouds
             what = f"takes only {_samples(x)} of shape (B, {taken}) and gets {tuple(x.shape)}"
-            raise CheckpointError(f"{self.path}: {what}; {how}")
+            raise CheckpointError(what, at=self.path, advice=how)
 
     def _require_logits(self, logits: Any, x: Tensor) -> None:
         if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
             what = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
             how = "" if x.ndim == 4 else "try the option layout=bcn, or "
             raise CheckpointError(
-                f"{self.path}: gives {what} for {len(x)} {_samples(x)} where mixcli needs ({_samples(x)}, classes); "
-                f"{how}wrap the network in a factory"
+                f"gives {what} for {len(x)} {_samples(x)} where mixcli needs ({_samples(x)}, classes)",
+                at=self.path,
+                advice=f"{how}wrap the network in a factory",
             )
         if x.requires_grad and not logits.requires_grad:
             raise CheckpointError(
-                f"{self.path}: its logits cannot be differentiated by its input, which saliency needs; take "
-                "torch.no_grad, .detach() and argmax out of it"
+                "its logits cannot be differentiated by its input, which saliency needs",
+                at=self.path,
+                advice="take torch.no_grad, .detach() and argmax out of it",
             )
 
 
@@ -127,9 +133,13 @@ def export(file: File, data: str, layout: str = "bnc") -> Program:
     batch = BATCHES[data]
     if len(inputs) != 1 or len(tensors) != 1 or tensors[0].ndim != batch.count(",") + 1:
         shapes = ", ".join(str(tuple(item.shape)) for item in tensors)
-        raise CheckpointError(f"{file.path}: takes {len(inputs)} inputs ({shapes}); export it for one batch of {batch}")
+        raise CheckpointError(
+            f"takes {len(inputs)} inputs ({shapes})", at=file.path, advice=f"export it for one batch of {batch}"
+        )
     if tensors[0].dtype != torch.float32:
-        raise CheckpointError(f"{file.path}: takes {tensors[0].dtype}; export it for one batch of {batch} in float32")
+        raise CheckpointError(
+            f"takes {tensors[0].dtype}", at=file.path, advice=f"export it for one batch of {batch} in float32"
+        )
     return Program(net, file.path, layout, tuple(n if isinstance(n, int) else None for n in tensors[0].shape))
 
 
@@ -137,18 +147,21 @@ def from_file(path: str, name: str) -> nn.Module:
     """What the function ``name`` of a Python file returns; modules beside the file can be imported by it."""
     place = Path(path).resolve()
     if not place.is_file():
-        raise UsageError(f"--model {path}:{name}: there is no file {path}")
+        raise UsageError(f"there is no file {path}", at=f"--model {path}:{name}")
     searched = list(sys.path)
     sys.path.insert(0, str(place.parent))
     try:
         with wording(path, "cannot be run"):
             spec = importlib.util.spec_from_file_location(f"mixcli_model_{place.stem}", place)
+            if spec is None or spec.loader is None:
+                raise ImportError("no Python file")
             module = importlib.util.module_from_spec(spec)
             sys.modules[spec.name] = module  # dataclasses look their module up there
             spec.loader.exec_module(module)
-        if not callable(getattr(module, name, None)):
-            raise UsageError(f"--model {path}:{name}: {path} defines no function {name}")
-        return called(f"{path}:{name}", getattr(module, name))
+        factory = getattr(module, name, None)
+        if not callable(factory):
+            raise UsageError(f"{path} defines no function {name}", at=f"--model {path}:{name}")
+        return called(f"{path}:{name}", factory)
     finally:
         sys.path[:] = searched
 
@@ -159,7 +172,7 @@ def called(name: str, factory: Callable[[], Any]) -> nn.Module:
         torch.manual_seed(0)
         net = factory()
     if not isinstance(net, nn.Module):
-        raise CheckpointError(f"{name}: the factory returned a {type(net).__name__}, not a torch.nn.Module")
+        raise CheckpointError(f"the factory returned a {type(net).__name__}, not a torch.nn.Module", at=name)
     return net.cpu().eval()
 
 
@@ -170,7 +183,7 @@ def fill(net: nn.Module, path: str, state: State) -> str:
         tried = [(difference(shapes(want), shapes(part)), part, prefix) for part, prefix in variants(state)]
         apart, state, prefix = next((item for item in tried if not item[0]), tried[-1])
         if apart:
-            raise CheckpointError(f"{path}: does not fit the factory's network: {apart}")
+            raise CheckpointError(f"does not fit the factory's network: {apart}", at=path)
         refuse_kinds(path, state, want)
         net.load_state_dict(state, strict=False)  # strict but for the counters that old files lack
     return prefix

@@ -16,8 +16,8 @@ TIMM = "timm:"  # and the name of a network of that package
 class Spec:
     """A parsed ``--model``: the name of a network, or a function in a file; options are still text."""
 
-    name: str | None = None
-    file: str | None = None
+    name: str = ""  # empty: none
+    file: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -25,11 +25,11 @@ def parse(spec: str | None) -> Spec:
     """Take a ``--model`` apart.
 
     >>> parse("dgcnn:k=40")
-    Spec(name='dgcnn', file=None, options={'k': '40'})
+    Spec(name='dgcnn', file='', options={'k': '40'})
     >>> parse("nets/mine.py:make")
     Spec(name='make', file='nets/mine.py', options={})
     >>> parse("timm:resnet18")
-    Spec(name='timm:resnet18', file=None, options={})
+    Spec(name='timm:resnet18', file='', options={})
     """
     if spec is None:
         return Spec()
@@ -38,13 +38,13 @@ def parse(spec: str | None) -> Spec:
     name, _, text = rest.removeprefix(of_timm).partition(":")
     name = of_timm + name
     if not name or name.endswith(".py") or (in_file and not stem):
-        raise UsageError(f"--model {spec}: name a network, or a function of a file as in {FACTORY}")
+        raise UsageError(f"name a network, or a function of a file as in {FACTORY}", at=f"--model {spec}")
     pairs = [item.partition("=") for item in text.split(",") if item]
     for key, _, value in pairs:
         if not (key and value):
-            raise UsageError(f"--model {spec}: {key!r} is not key=value, as in dgcnn:k=40")
+            raise UsageError(f"{key!r} is not key=value, as in dgcnn:k=40", at=f"--model {spec}")
     options = {key.strip(): value.strip() for key, _, value in pairs}
-    return Spec(name, stem + ".py" if in_file else None, options)
+    return Spec(name, stem + ".py" if in_file else "", options)
 
 
 def resolved(wanted: Spec, defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,7 +52,8 @@ def resolved(wanted: Spec, defaults: Mapping[str, Any]) -> dict[str, Any]:
     for key in wanted.options:
         if key not in defaults:
             legal = ", ".join(f"{name}={value}" for name, value in defaults.items()) or "none"
-            raise UsageError(f"--model {wanted.name} has no option {key!r}; its options and defaults: {legal}")
+            what = f"--model {wanted.name} has no option {key!r}"
+            raise UsageError(what, advice=f"its options and defaults: {legal}")
     return dict(defaults) | {key: _value(key, text, defaults[key]) for key, text in wanted.options.items()}
 
 
@@ -66,7 +67,7 @@ def _value(key: str, text: str, default: Any) -> Any:
     else:
         return type(default)(text)
     if not sound:
-        raise UsageError(f"--model: {key}={text} must be {kind}")
+        raise UsageError(f"{key}={text} must be {kind}", at="--model")
     return text == "true" if isinstance(default, bool) else int(text)
 
 
@@ -77,5 +78,5 @@ def program_options(wanted: Spec, data: str) -> dict[str, Any]:
     options = resolved(wanted, OPTIONS[data])
     for key, value in options.items():
         if value not in CHOICES[key]:
-            raise UsageError(f"--model: {key}={value} must be {' or '.join(map(str, CHOICES[key]))}")
+            raise UsageError(f"{key}={value} must be {' or '.join(map(str, CHOICES[key]))}", at="--model")
     return options

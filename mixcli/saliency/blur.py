@@ -16,12 +16,12 @@ def gaussian(maps: Tensor, kernel: int, sigma: float) -> Tensor:
     tensor([[[2., 2., 2.]]])
     """
     reach = torch.arange(kernel, dtype=torch.float64) - kernel // 2
-    weight = torch.exp(-0.5 * (reach / sigma) ** 2)
-    weight = (weight / weight.sum()).tolist()
+    bell = torch.exp(-0.5 * (reach / sigma) ** 2)
+    weight = (bell / bell.sum()).tolist()
     for dim in (1, 2):
         size = maps.shape[dim]
         wide = maps.index_select(dim, _mirrored(size, kernel // 2, maps.device))
-        maps = sum(w * wide.narrow(dim, k, size) for k, w in enumerate(weight))
+        maps = sum((w * wide.narrow(dim, k, size) for k, w in enumerate(weight)), maps.new_zeros(()))
     return maps
 
 

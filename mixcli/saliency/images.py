@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixcli.errors import CheckpointError
-from mixcli.models.fold import autograd_vjp
 from mixcli.models.hidden import both
+from mixcli.models.network import Network, adapted
 from mixcli.saliency.points import NonFinite, cotangent
 
 NORMS = ("l2", "l1", "rms")
@@ -40,7 +40,7 @@ def gradient(net: nn.Module, x: Tensor, label: Tensor | None = None, norm: str =
     >>> gradient(Tiny().eval(), torch.zeros(1, 3, 1, 2)).map.mul(15).tolist()
     [[[5.0, 15.0]]]
     """
-    logits, pull = autograd_vjp(net, x)
+    logits, pull = adapted(net).vjp(x)
     label = logits.argmax(1) if label is None else label
     g = pull(cotangent(logits, label).to(logits))
     _require_finite(x, logits, g)
@@ -56,9 +56,10 @@ def activation(net: nn.Module, x: Tensor, layer: str | None = None) -> Maps:
     has no such maps.
     """
     with torch.no_grad():
-        features, logits = _last(net, x) if layer is None else both(net, x, layer)
+        features, logits = _last(adapted(net), x) if layer is None else both(net, x, layer)
     if features.ndim != 4:
-        raise CheckpointError(f"--layer {layer}: gives shape {tuple(features.shape)}, no maps of an image's places")
+        what = f"gives shape {tuple(features.shape)}, no maps of an image's places"
+        raise CheckpointError(what, at=f"--layer {layer}")
     _require_finite(x, logits, features)
     return _maps(_enlarged(features.abs().sum(1), x), logits)
 
@@ -71,26 +72,22 @@ def cam(net: nn.Module, x: Tensor, label: Tensor | None = None) -> Maps:
     rectified already; for others this follows the published code. Raises `NonFinite`, and CheckpointError where the
     network's head is not known to be a pool and a linear layer.
     """
-    if not hasattr(net, "evidence"):
+    network = adapted(net)
+    if not network.tells_evidence:
         raise CheckpointError(
-            "a network that is a program does not tell its pool and linear layer, which class activation maps need; "
-            "use --saliency gradient, or pass a checkpoint of weights"
+            "a network that is a program does not tell its pool and linear layer, which class activation maps need",
+            advice="use --saliency gradient, or pass a checkpoint of weights",
         )
     with torch.no_grad():
-        features, logits = _last(net, x)
-        evidence = net.evidence(features.relu(), logits.argmax(1) if label is None else label)
+        features, logits = _last(network, x)
+        evidence = network.evidence(features.relu(), logits.argmax(1) if label is None else label)
     _require_finite(x, logits, features)
     heat = _enlarged(evidence, x)
     return _maps(heat - heat.amin((1, 2), keepdim=True), logits)
 
 
-def _last(net: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The last feature maps and the logits of mixcli's own networks."""
-    if not hasattr(net, "features"):
-        raise CheckpointError(
-            "a network that is a program has no last feature maps by name; --layer names one of its layers, or use "
-            "--saliency gradient"
-        )
+def _last(net: Network, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The last feature maps and the logits."""
     features = net.features(x)
     return features, net.classify(features)
 

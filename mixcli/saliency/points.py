@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mixcli.errors import CheckpointError, MixError
-from mixcli.models.fold import autograd_vjp
+from mixcli.models.network import Network, adapted
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,13 @@ def gradient(net: nn.Module, x: Tensor, label: Tensor | None = None, seg: Tensor
     0..2 are the position; the norm is over those. ``label`` (B,) holds the classes that the cross-entropy is taken
     towards; None stands for the model's own prediction. Raises ``NonFinite``.
 
-    A segmentation network (``net.task`` is "segment") maps clouds and their category, which is ``label`` (B,) and
+    A segmentation network (its task is "segment") maps clouds and their category, which is ``label`` (B,) and
     wanted, to logits (B, N, parts). The loss is the sum of the points' cross-entropies towards their parts ``seg``
     (B, N) i64, numbered as in the dataset; -1 leaves a point out, None stands for each point's own prediction. Other
     networks do not look at ``seg``. Raises ``CheckpointError`` for categories and parts that the network has not.
 
-    A network with a ``vjp`` uses that: on a CPU no map then depends on its batch, and a batch of one is as fast as any.
+    Mixcli's own networks have a pass for this: on a CPU no map depends on its batch, and a batch of one is as fast as
+    any.
     With logits 3·y₀ + 4·z₀ + 15·x₁ and 0, the norms are 5 and 15 times the same factor, whatever the class:
 
     >>> class Tiny(nn.Module):
@@ -52,12 +53,13 @@ def gradient(net: nn.Module, x: Tensor, label: Tensor | None = None, seg: Tensor
     """
     if net.training:
         raise ValueError("saliency is taken in eval mode: in training mode a map depends on its batch")
-    category = _category(net, x, label) if _segments(net) else ()
-    logits, pull = net.vjp(x, *category) if hasattr(net, "vjp") else autograd_vjp(net, x, *category)
-    if _segments(net):
-        label = _parts(net, logits, seg)
-    elif label is None:
-        label = logits.argmax(1)
+    network = adapted(net)
+    if network.task == "segment":
+        logits, pull = network.vjp(x, _category(network, x, label))
+        label = _parts(network, logits, seg)
+    else:
+        logits, pull = network.vjp(x)
+        label = logits.argmax(1) if label is None else label
     g = pull(cotangent(logits, label).to(logits))
     finite = torch.stack([part.isfinite().flatten(1).all(1) for part in (x, logits, g)]).all(0)
     if not finite.all():
@@ -66,36 +68,34 @@ def gradient(net: nn.Module, x: Tensor, label: Tensor | None = None, seg: Tensor
     return Saliency(heat, logits.float(), zero)
 
 
-def _segments(net: nn.Module) -> bool:
-    return getattr(net, "task", "classify") == "segment"
-
-
-def _category(net: nn.Module, x: Tensor, label: Tensor | None) -> tuple[Tensor]:
-    """What a segmentation network takes beside the clouds."""
+def _category(net: Network, x: Tensor, label: Tensor | None) -> Tensor:
+    """What a segmentation network takes beside the clouds, (B,); CheckpointError where it has no such category."""
     if label is None or label.shape != x.shape[:1]:
         raise ValueError(f"a segmentation network takes the category of each cloud: label ({len(x)},)")
+    if net.classes is None:
+        return label
     wrong = label[(label < 0) | (label >= net.classes)]
     if len(wrong):
         raise CheckpointError(
-            f"label {wrong[0]} is none of the network's {net.classes} categories, 0 to {net.classes - 1}; "
-            "pass a checkpoint that was trained on the categories of this source"
+            f"label {wrong[0]} is none of the network's {net.classes} categories, 0 to {net.classes - 1}",
+            advice="pass a checkpoint that was trained on the categories of this source",
         )
-    return (label,)
+    return label
 
 
-def _parts(net: nn.Module, logits: Tensor, seg: Tensor | None) -> Tensor:
+def _parts(net: Network, logits: Tensor, seg: Tensor | None) -> Tensor:
     """The output that each point's cross-entropy is taken towards, (B, N) i64; -1: the point has no part."""
     if seg is None:
         return logits.argmax(2)
     if seg.shape != logits.shape[:2]:
         raise ValueError(f"seg is {tuple(seg.shape)}, but there are {tuple(logits.shape[:2])} points")
-    first, parts = getattr(net, "first", 0), logits.shape[2]
+    first, parts = net.first, logits.shape[2]
     wrong = seg[(seg != -1) & ((seg < first) | (seg >= first + parts))]
     if len(wrong):
         raise CheckpointError(
-            f"part {wrong[0]} is none of the network's parts, {first} to {first + parts - 1}; pass a checkpoint that "
-            "was trained on the parts of this source, or the part that its output 0 stands for: "
-            "--model dgcnn_partseg:first=12"
+            f"part {wrong[0]} is none of the network's parts, {first} to {first + parts - 1}",
+            advice="pass a checkpoint that was trained on the parts of this source, or the part that its output 0 "
+            "stands for: --model dgcnn_partseg:first=12",
         )
     return (seg - first).where(seg >= 0, -1)
 

@@ -29,26 +29,26 @@ def saliency(images: np.ndarray) -> np.ndarray:
     return maps
 
 
-def _maps(images):
+def _maps(images: np.ndarray) -> np.ndarray:
     on, off = (_stretch(part) for part in _contrast(_smooth(_smooth(_gray(images)))))
     most = np.maximum(on, off).max((1, 2), initial=1, keepdims=True)
     # A pixel above some surroundings and below others may pass 255; the byte wraps, as it does there.
     return (255 * (on + off) // most % 256).astype(np.float32) * np.float32(1 / 255)
 
 
-def _gray(images):  # (B,H,W,3) u8 -> (B,H,W) i32
-    weighted = sum(weight * images[..., c].astype(np.int32) for c, weight in enumerate(LUMA))
-    return (weighted + (1 << 14)) >> 15
+def _gray(images: np.ndarray) -> np.ndarray:  # (B,H,W,3) u8 -> (B,H,W) i32
+    b, g, r = (weight * images[..., c].astype(np.int32) for c, weight in enumerate(LUMA))
+    return (b + g + r + (1 << 14)) >> 15
 
 
-def _smooth(gray):
+def _smooth(gray: np.ndarray) -> np.ndarray:
     """Binomial 3x3 blur, rounded, mirrored at the border without repeating it. (B,H,W) i32 -> (B,H,W) i32."""
     padded = np.pad(gray, ((0, 0), (1, 1), (1, 1)), "reflect")
     rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
     return (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:] + 8) >> 4
 
 
-def _contrast(gray):
+def _contrast(gray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Whole steps above and below the mean of the surroundings, over all radii. (B,H,W) i32 -> two of the same."""
     # Sums of a large image wrap at 2^32; their differences do not, since no surroundings reach 2^31.
     integral = np.pad(gray, ((0, 0), (1, 0), (1, 0))).cumsum(1, dtype=np.int32).cumsum(2, dtype=np.int32)
@@ -60,7 +60,7 @@ def _contrast(gray):
     return on, off
 
 
-def _surroundings(integral, gray, radius):
+def _surroundings(integral: np.ndarray, gray: np.ndarray, radius: int) -> np.ndarray:
     """Mean of the pixels from radius - 1 before to radius after, without the pixel itself. -> (B,H,W) f32."""
     (top, bottom), (left, right) = (_edges(side, radius) for side in gray.shape[1:])
     band = integral[:, bottom] - integral[:, top]
@@ -69,11 +69,11 @@ def _surroundings(integral, gray, radius):
     return total / others if others.all() else gray.astype(np.float32)  # an image of one pixel has no contrast
 
 
-def _edges(side, radius):
+def _edges(side: int, radius: int) -> tuple[np.ndarray, np.ndarray]:
     at = np.arange(side)
     return np.maximum(at - radius + 1, 0), np.minimum(at + radius + 1, side)
 
 
-def _stretch(part):
+def _stretch(part: np.ndarray) -> np.ndarray:
     """Each image's values over its largest, times 255, cut to whole numbers. (B,H,W) i32 -> (B,H,W) i32."""
     return 255 * part // part.max((1, 2), initial=1, keepdims=True)

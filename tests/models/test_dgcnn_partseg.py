@@ -165,12 +165,13 @@ def test_edges_of_two_layers(monkeypatch, points, k):
     near, here, weight = torch.randn(2, points, 6), torch.randn(2, points, 6), torch.randn(11, 6)
     idx, g = torch.randint(0, points, (2, points, k), dtype=torch.int32), torch.randn(2, points, 11)
     g[:, ::3] = 0
-    values, at = edges.hidden_max(near, here, idx, weight)
-    pulled = edges.hidden_scatter(g, at, near, here, idx, weight)
+    two = edges.Edges(near, here, idx, weight)
+    values, at = edges.hidden_max(two)
+    pulled = edges.hidden_scatter(g, at, two)
     monkeypatch.setattr(kernels, "native", lambda x: False)
-    want, where = edges.hidden_max(near, here, idx, weight)
+    want, where = edges.hidden_max(two)
     torch.testing.assert_close(values, want)
-    torch.testing.assert_close(pulled, edges.hidden_scatter(g, where, near, here, idx, weight))
+    torch.testing.assert_close(pulled, edges.hidden_scatter(g, where, two))
 
     def loss(near, here):
         found = torch.stack([edge[idx[b].long()] for b, edge in enumerate(near)]) + here[:, :, None]

@@ -13,13 +13,14 @@ from mixcli.cli.main import main
 from mixcli.datasets.schema import wrong
 from mixcli.errors import CheckpointError, UsageError
 from mixcli.models.hidden import hidden, layers
-from mixcli.models.images.network import Network
+from mixcli.models.images.network import ImageNetwork
+from mixcli.models.network import Network
 from mixcli.models.programs import Program
 from mixcli.saliency.images import activation, cam, gradient, without_model
 from mixcli.saliency.points import NonFinite
 
 
-class Net(torch.nn.Module):
+class Net(Network):
     """A small convolutional classifier."""
 
     def __init__(self, gain=1.0):
@@ -102,10 +103,10 @@ def test_activation_maps_of_a_layer_of_a_program(images):
 # Class activation maps
 
 
-class Recorded(torch.nn.Module):
+class Recorded(Network):
     """The end of a network: recorded last feature maps, a pool and a linear layer."""
 
-    evidence, head = Network.evidence, "fc"
+    evidence, _linear, head, tells_evidence = ImageNetwork.evidence, ImageNetwork._linear, "fc", True
 
     def __init__(self, golden):
         super().__init__()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixcli.jit import have_numba, njit
+from mixcli.jit import njit
 
 BITS = 40  # of the largest cost as a whole number: sums over a grid of 2^20 blocks stay exact
 
@@ -27,7 +27,7 @@ def relabelled(price: np.ndarray, choices: np.ndarray, smoothness: float, lean: 
     """
     most = max(np.abs(price).max() + lean, smoothness)
     unit = np.ldexp(1.0, BITS - int(np.frexp(most)[1]))
-    swap = _swap if have_numba() else _swap.__wrapped__
+    swap = _swap.available()
     return choices[swap(price * unit, choices, smoothness * unit / 4, lean * unit, width)]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixcli.jit import have_numba, njit
+from mixcli.jit import njit
 
 if TYPE_CHECKING:
     from mixcli.algorithms.comix.solve import Problem
@@ -25,7 +25,7 @@ def descended(labels: np.ndarray, problem: Problem, extra: np.ndarray) -> np.nda
     """Labels (m,N,2) i64, changed block by block while one gains. extra (m,m) f64: of each input in each output."""
     labels, p = labels.copy(), problem
     cost = np.ascontiguousarray(p.cost.reshape(len(p.cost), -1).T)
-    descend = _descend if have_numba() else _descend.__wrapped__
+    descend = _descend.available()
     penalty = p.compatibility, p.diversity, p.limit, FORMS[p.form]
     descend(labels, cost, extra, *penalty, p.smoothness / 4, p.cost.shape[2])
     return labels

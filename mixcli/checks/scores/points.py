@@ -71,7 +71,7 @@ def predictions(model: Classifier, shown: list[Shown], report: Report) -> np.nda
         x = torch.from_numpy(one.data)[None]
         x = torch.nn.functional.pad(x, (0, model.channels - 3))
         with torch.no_grad():
-            logits = model.net.vjp(x)[0] if hasattr(model.net, "vjp") else model.net(x)
+            logits = model.net.logits(x)
         report.progress(1)
         return logits.double().log_softmax(1)[0].numpy()
 

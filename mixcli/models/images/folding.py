@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mixcli.models.fold import statistics
+
 Step = Callable[[Tensor], Tensor]
 
 
@@ -56,19 +58,25 @@ def folded(steps: Sequence[Step]) -> list[Step]:
     Exact in eval mode. Computed in float64, stored in the convolution's own type.
     """
     out: list[Step] = []
-    like = next((step.weight for step in steps if isinstance(step, nn.Conv2d)), None)
     for step in steps:
+        last = out[-1] if out else None
         if isinstance(step, nn.Conv2d):
-            step = _opened(step)
-            if out and isinstance(out[-1], nn.BatchNorm2d) and step.groups == 1 and not any(step.padding):
-                step = step.behind(out.pop())
-        elif isinstance(step, nn.BatchNorm2d) and out and isinstance(out[-1], Convolution):
-            step = out.pop().then(step)
-        out.append(step)
-    return [step.ready(like) if isinstance(step, Convolution) else step for step in out]
+            conv = _opened(step)
+            if isinstance(last, nn.BatchNorm2d) and conv.groups == 1 and not any(conv.padding):
+                conv = conv.behind(last)
+                out.pop()
+            out.append(conv)
+        elif isinstance(step, nn.BatchNorm2d) and isinstance(last, Convolution):
+            out[-1] = last.then(step)
+        else:
+            out.append(step)
+    convs = [step.weight for step in steps if isinstance(step, nn.Conv2d)]
+    return [step.ready(convs[0]) if isinstance(step, Convolution) else step for step in out]
 
 
 def _opened(conv: nn.Conv2d) -> Convolution:
+    if isinstance(conv.padding, str):
+        raise ValueError(f"a convolution padded as {conv.padding!r} cannot be folded; give it numbers")
     weight = conv.weight.detach().double()
     bias = weight.new_zeros(len(weight)) if conv.bias is None else conv.bias.detach().double()
     return Convolution(weight, bias, conv.stride, conv.padding, conv.groups)
@@ -76,5 +84,6 @@ def _opened(conv: nn.Conv2d) -> Convolution:
 
 def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """The scale and the shift of each channel."""
-    scale = norm.weight.detach().double() * (norm.running_var.double() + norm.eps).rsqrt()
-    return scale, norm.bias.detach().double() - norm.running_mean.double() * scale
+    mean, variance = statistics(norm)
+    scale = norm.weight.detach().double() * (variance.double() + norm.eps).rsqrt()
+    return scale, norm.bias.detach().double() - mean.double() * scale

@@ -33,12 +33,14 @@ class Layers(dict[str, nn.Module]):
         if not has or not of_group:
             raise ValueError(f"{name} has no weights")
         groups = inner // of_group if grouped else 1
-        self[name] = nn.Conv2d(inner, outer or has, kernel, stride, kernel // 2, groups=groups, bias=self.bias)
-        return self[name]
+        conv = nn.Conv2d(inner, outer or has, kernel, stride, kernel // 2, groups=groups, bias=self.bias)
+        self[name] = conv
+        return conv
 
     def norm(self, name: str, channels: int) -> nn.BatchNorm2d:
-        self[name] = nn.BatchNorm2d(channels)
-        return self[name]
+        norm = nn.BatchNorm2d(channels)
+        self[name] = norm
+        return norm
 
     def linear(self, name: str, channels: int) -> str:
         """A linear layer on the means of a square of windows; gives its name."""
@@ -54,10 +56,10 @@ class Layers(dict[str, nn.Module]):
 
     def blocks(self, stages: Sequence[str], first: str) -> list[tuple[str, int]]:
         """The prefix of each block and its stride, by the layer ``first``: each stage but the first halves the map."""
-        found = []
+        all_blocks: list[tuple[str, int]] = []
         for stage, prefix in enumerate(stages):
             count = 1  # at least: a network without one of its stages is another network
             while self.has(prefix.format(count) + first):
                 count += 1
-            found += [(prefix.format(i), 2 if stage and not i else 1) for i in range(count)]
-        return found
+            all_blocks += [(prefix.format(i), 2 if stage and not i else 1) for i in range(count)]
+        return all_blocks

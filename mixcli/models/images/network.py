@@ -1,4 +1,4 @@
-"""Residual networks of images: layers under the names that published code saves them by, run in the order it does."""
+"""Networks of images: layers under the names that published code saves them by, run in the order it does."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import isqrt
+from typing import Self
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -72,7 +73,7 @@ def filled(x: Tensor, channels: int, centred: bool) -> Tensor:
     return F.pad(x, (0, 0, 0, 0, before, missing - before)) if missing else x
 
 
-class Network(Folded):
+class ImageNetwork(Folded[Plan]):
     """A classifier of normalised images of any size: (B, 3, H, W) f32 -> logits (B, classes).
 
     ``layers`` are all layers that have weights by the names that they are saved under, ``head`` the name of the linear
@@ -80,18 +81,25 @@ class Network(Folded):
     linear layer has inputs for. Dropout is left out: in eval mode it does nothing.
     """
 
-    data, task = "images", "classify"
+    data, tells_evidence = "images", True
 
     def __init__(self, plan: Plan, layers: Mapping[str, nn.Module], head: str, window: int = 0):
         super().__init__()
+        self.plan, self.head, self.window = plan, head, window
         for name, layer in layers.items():
             put(self, name, layer)
-        self.plan, self.head, self.window = plan, head, window
-        self.classes = layers[head].out_features
-        self.first = next(name for name, layer in layers.items() if layer is plan.stem[0])
+        self.classes = self._linear().out_features
+        self.entry = next(name for name, layer in layers.items() if layer is plan.stem[0])
         self._frozen = False
 
-    def freeze(self) -> Network:
+    def _linear(self) -> nn.Linear:
+        """The last layer. TypeError where the one of that name is another kind."""
+        layer = placed(self, self.head)
+        if not isinstance(layer, nn.Linear):
+            raise TypeError(f"{self.head} is no linear layer")
+        return layer
+
+    def freeze(self) -> Self:
         """Eval mode, no parameter gradients, BatchNorm folded: from now on ``features`` takes the fast path."""
         self._frozen = True
         return super().freeze()
@@ -111,7 +119,7 @@ class Network(Folded):
 
     def classify(self, maps: Tensor) -> Tensor:
         """Logits (B, classes) of what ``features`` gives."""
-        linear = self.get_submodule(self.head)
+        linear = self._linear()
         return linear(self._pooled(maps, linear.in_features))
 
     def evidence(self, maps: Tensor, label: Tensor) -> Tensor:
@@ -120,27 +128,36 @@ class Network(Folded):
         (B, C, h, w) -> (B, h, w), whose mean is the class's logit: each place through the linear layer, with the
         weights of its own window where that layer has several.
         """
-        linear = self.get_submodule(self.head)
+        linear = self._linear()
         side = isqrt(linear.in_features // maps.shape[1])
         weight = linear.weight[label].view(*maps.shape[:2], side, side) * side**2
         if side > 1:
             weight = F.interpolate(weight, maps.shape[2:])  # the nearest
         return (maps * weight).sum(1) + linear.bias[label][:, None, None]
 
-    def cuts(self) -> dict[str, int]:
+    def layers(self) -> tuple[str, ...]:
+        """Names of the hidden layers in forward order, as the keys of a checkpoint name them."""
+        return tuple(self._cuts())
+
+    def _cuts(self) -> dict[str, int]:
         """The hidden layers, in the order in which they begin, and how many steps of the plan have then been run.
 
         They have the names that a checkpoint's keys give to the first convolution, to each block, and to whatever holds
         several of these, which ends with the last of them.
         """
-        found = {**dict.fromkeys(holders(self.first), len(self.plan.stem)), self.first: 1}
+        steps_to = {**dict.fromkeys(holders(self.entry), len(self.plan.stem)), self.entry: 1}
         for steps, block in enumerate(self.plan.blocks, len(self.plan.stem) + 1):
-            found |= dict.fromkeys([*holders(block.name), block.name], steps)
-        return found
+            steps_to |= dict.fromkeys([*holders(block.name), block.name], steps)
+        return steps_to
 
     def hidden(self, x: Tensor, layer: str) -> Tensor:
-        """What a layer of ``cuts`` gives for normalised images (B, 3, H, W): (B, C, h, w)."""
+        """What a layer gives for normalised images (B, 3, H, W): (B, C, h, w)."""
         return run(self._parted(layer)[0], x)
+
+    def both(self, x: Tensor, layer: str) -> tuple[Tensor, Tensor]:
+        """What a layer gives, and the logits (B, classes) that it leads to, in one pass."""
+        maps = self.hidden(x, layer)
+        return maps, self.rest(maps, layer)
 
     def rest(self, maps: Tensor, layer: str) -> Tensor:
         """Logits (B, classes) of what ``hidden`` gives."""
@@ -148,7 +165,7 @@ class Network(Folded):
 
     def _parted(self, layer: str) -> tuple[list[Step], list[Step]]:
         """The steps up to a layer and those behind it; a BatchNorm behind the first convolution is not yet folded."""
-        steps, plan, plain = self.cuts()[layer], self.running(), self.plan.stem
+        steps, plan, plain = self._cuts()[layer], self.running(), self.plan.stem
         if steps < len(plain):
             return [*plain[:steps]], [*plain[steps:], *plan.blocks, *plan.tail]
         done = steps - len(plain)
@@ -166,8 +183,10 @@ class Network(Folded):
         high, wide = (side // self.window for side in sides)
         if channels * high * wide != wanted:
             raise UsageError(
-                f"--model: window={self.window} makes {high} x {wide} windows of a map of {sides[0]} x {sides[1]}, "
-                f"where the network's linear layer takes {wanted // channels}; leave window out"
+                f"window={self.window} makes {high} x {wide} windows of a map of {sides[0]} x {sides[1]}, "
+                f"where the network's linear layer takes {wanted // channels}",
+                at="--model",
+                advice="leave window out",
             )
         return F.avg_pool2d(maps, self.window).flatten(1)
 
@@ -182,10 +201,21 @@ def holders(name: str) -> list[str]:
 
 
 def put(module: nn.Module, name: str, layer: nn.Module) -> None:
-    """Register a layer under a dotted name."""
+    """Register a layer under a dotted name, which may begin like a method of the module: only its state is named."""
     *path, last = name.split(".")
     for part in path:
-        if part not in module._modules:
-            module.add_module(part, nn.Module())
-        module = module._modules[part]
-    module.add_module(last, layer)
+        holder = module._modules.get(part)
+        if holder is None:
+            holder = module._modules[part] = nn.Module()
+        module = holder
+    module._modules[last] = layer
+
+
+def placed(module: nn.Module, name: str) -> nn.Module:
+    """The layer that ``put`` registered under a dotted name. KeyError where there is none."""
+    for part in name.split("."):
+        layer = module._modules[part]
+        if layer is None:
+            raise KeyError(name)
+        module = layer
+    return module

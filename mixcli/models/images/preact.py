@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from mixcli.models.images.layers import RELU, Layers
-from mixcli.models.images.network import Network, Plan, Residual, Step
+from mixcli.models.images.network import ImageNetwork, Plan, Residual, Step
 from mixcli.models.images.resnet import LAYERS
 from mixcli.models.layout import Layout, Shape, layout
 
@@ -34,7 +34,7 @@ class Names:
 def preact(name: str, names: Names, **options: Any) -> Layout:
     """The layout of a family."""
 
-    def build(shapes: Mapping[str, Shape], stride: int = 1, window: int = 0, raw: bool = names.raw) -> Network:
+    def build(shapes: Mapping[str, Shape], stride: int = 1, window: int = 0, raw: bool = names.raw) -> ImageNetwork:
         layers = Layers(shapes, names.bias)
         conv = layers.conv(names.stem[0], 3, 3, stride)
         stem: list[Step] = [conv]
@@ -45,7 +45,7 @@ def preact(name: str, names: Names, **options: Any) -> Layout:
             block, channels = _block(layers, replace(names, raw=raw), prefix, channels, step)
             blocks.append(block)
         plan = Plan(stem, blocks, _tail(layers, names, channels))
-        return Network(plan, layers, layers.linear(names.head, channels), window)
+        return ImageNetwork(plan, layers, layers.linear(names.head, channels), window)
 
     return layout(name, build, stride=1, window=0, **options)
 

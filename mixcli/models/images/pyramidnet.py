@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from mixcli.models.images.layers import RELU, Layers
-from mixcli.models.images.network import Network, Plan, Residual, Step
+from mixcli.models.images.network import ImageNetwork, Plan, Residual, Step
 from mixcli.models.images.resnet import LAYERS
 from mixcli.models.layout import Layout, Shape, layout
 
@@ -15,7 +15,7 @@ from mixcli.models.layout import Layout, Shape, layout
 def pyramidnet(name: str, stages: int, kernel: int, stride: int) -> Layout:
     """The layout for so many stages and a first convolution of this kernel, which on ImageNet has a ReLU and a pool."""
 
-    def build(shapes: Mapping[str, Shape], stride: int = stride, window: int = 0) -> Network:
+    def build(shapes: Mapping[str, Shape], stride: int = stride, window: int = 0) -> ImageNetwork:
         layers = Layers(shapes)
         conv = layers.conv("conv1", 3, kernel, stride)
         stem = [conv, layers.norm("bn1", conv.out_channels)]
@@ -25,7 +25,7 @@ def pyramidnet(name: str, stages: int, kernel: int, stride: int) -> Layout:
             block, channels = _block(layers, prefix, channels, step)
             blocks.append(block)
         tail = [layers.norm("bn_final", channels), RELU]
-        return Network(Plan(stem, blocks, tail), layers, layers.linear("fc", channels), window)
+        return ImageNetwork(Plan(stem, blocks, tail), layers, layers.linear("fc", channels), window)
 
     return layout(name, build, stride=stride, window=0)
 

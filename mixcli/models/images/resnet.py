@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mixcli.models.images.layers import RELU, Layers
-from mixcli.models.images.network import Network, Plan, Residual, Step
+from mixcli.models.images.network import ImageNetwork, Plan, Residual, Step
 from mixcli.models.layout import Layout, Shape, layout
 
 
@@ -31,7 +31,9 @@ class Names:
 def resnet(name: str, names: Names, kernel: int = 3, stride: int = 1, pool: bool | None = None) -> Layout:
     """The layout of a family whose first convolution has this kernel; ``pool`` is None where a pool is no option."""
 
-    def build(shapes: Mapping[str, Shape], stride: int = stride, window: int = 0, pool: bool = bool(pool)) -> Network:
+    def build(
+        shapes: Mapping[str, Shape], stride: int = stride, window: int = 0, pool: bool = bool(pool)
+    ) -> ImageNetwork:
         layers = Layers(shapes)
         conv = layers.conv(names.stem[0], 3, kernel, stride)
         stem = [conv, layers.norm(names.stem[1], conv.out_channels), RELU]
@@ -40,7 +42,7 @@ def resnet(name: str, names: Names, kernel: int = 3, stride: int = 1, pool: bool
         for prefix, step in layers.blocks(names.stages, names.convs[0]):
             block, channels = _block(layers, names, prefix, channels, step)
             blocks.append(block)
-        return Network(Plan(stem, blocks), layers, layers.linear(names.head, channels), window)
+        return ImageNetwork(Plan(stem, blocks), layers, layers.linear(names.head, channels), window)
 
     options: dict[str, Any] = {} if pool is None else {"pool": pool}
     return layout(name, build, stride=stride, window=0, **options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
 from functools import partial
 from importlib.util import find_spec
 from types import ModuleType
@@ -12,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mixcli.errors import CheckpointError, UsageError
-from mixcli.models.layout import Layout, Shape, layout
+from mixcli.models.layout import Layout, Shapes, fits
 from mixcli.models.pickles import wording
 from mixcli.models.programs import Program, Sizes
 from mixcli.models.spec import FACTORY, TIMM
@@ -21,26 +20,22 @@ from mixcli.models.spec import FACTORY, TIMM
 class Timm(Program):
     """A classifier of normalised images (B, 3, H, W) f32 -> logits (B, classes), of the weights of ``net``."""
 
-    data, task = "images", "classify"
+    data = "images"
+    net: Any  # whose members are timm's
 
     def __init__(self, net: nn.Module, name: str, sizes: Sizes = ()):
         super().__init__(net.eval(), TIMM + name, sizes=sizes)
-        self.classes, self.behind = net.num_classes, getattr(net, "output_fmt", "NCHW") == "NHWC"
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Of timm's own names."""
-        return self.net.state_dict(*args, **kwargs)
-
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """By timm's own names."""
-        return self.net.load_state_dict(*args, **kwargs)
+        self.classes = self.net.num_classes
+        self.behind = getattr(self.net, "output_fmt", "NCHW") == "NHWC"  # some have the channels behind, and say so
 
     def features(self, x: Tensor) -> Tensor:
         """The map (B, C, h, w) that the head pools."""
         with self._wording(x):
             maps = self.net.forward_features(x)
         if not isinstance(maps, Tensor) or maps.ndim != 4:
-            raise CheckpointError(f"{self.path}: has tokens where others have feature maps; use --saliency gradient")
+            raise CheckpointError(
+                "has tokens where others have feature maps", at=self.path, advice="use --saliency gradient"
+            )
         return maps.permute(0, 3, 1, 2) if self.behind else maps
 
     def classify(self, maps: Tensor) -> Tensor:
@@ -54,22 +49,27 @@ def timm_layout(name: str) -> Layout:
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), 1)
         hint = f"did you mean {TIMM}{near[0]}?" if near else "timm.list_models() lists its names"
-        raise UsageError(f"--model {TIMM}{name}: timm {timm.__version__} has no such network; {hint}")
+        raise UsageError(f"timm {timm.__version__} has no such network", at=f"--model {TIMM}{name}", advice=hint)
     config = timm.get_pretrained_cfg(name)
     if not (config and config.classifier):
-        raise UsageError(f"--model {TIMM}{name}: is no classifier; build one with --model {FACTORY} --trust-ckpt")
-    return layout(TIMM + name, partial(_build, timm, name, config))
+        raise UsageError(
+            "is no classifier", at=f"--model {TIMM}{name}", advice=f"build one with --model {FACTORY} --trust-ckpt"
+        )
+    build = partial(_build, timm, name, config)
+    sizes = (None, *config.input_size) if config.fixed_input_size else ()
+    return Layout(TIMM + name, partial(fits, build), build, wrap=lambda net: Timm(net, name, sizes))
 
 
 def _installed(name: str) -> ModuleType:
     if find_spec("timm") is None:
-        raise UsageError(f"--model {TIMM}{name}: needs the package timm; pip install '.[timm]' in mixcli's folder")
+        raise UsageError(
+            "needs the package timm", at=f"--model {TIMM}{name}", advice="pip install '.[timm]' in mixcli's folder"
+        )
     with wording(f"--model {TIMM}{name}", "the package timm cannot be imported"):
         import timm
     return timm
 
 
-def _build(timm: ModuleType, name: str, config: Any, shapes: Mapping[str, Shape]) -> Timm:
+def _build(timm: ModuleType, name: str, config: Any, shapes: Shapes) -> nn.Module:
     head = config.classifier if isinstance(config.classifier, str) else config.classifier[0]  # distilled ones have two
-    net = timm.create_model(name, pretrained=False, num_classes=shapes[f"{head}.weight"][0])
-    return Timm(net, name, (None, *config.input_size) if config.fixed_input_size else ())
+    return timm.create_model(name, pretrained=False, num_classes=shapes[f"{head}.weight"][0])
