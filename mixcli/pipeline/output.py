@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixcli.data.fields import Field
-from mixcli.datasets.container import open_mixed, open_sink, replaceable
+from mixcli.datasets.container import open_mixed, open_sink
 from mixcli.datasets.digest import Digest, WindowDigest, runs
 from mixcli.datasets.journal import Journal, journal_of
 from mixcli.datasets.recipe import differences
+from mixcli.datasets.recognise import replaceable
 from mixcli.errors import MixError, UsageError
 from mixcli.pipeline.plan import Plan, Window
 from mixcli.pipeline.report import Report

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from mixcli.datasets.container import is_mixed
+from mixcli.datasets.recognise import is_mixed
 from mixcli.errors import UsageError
 from mixcli.files.regular import read_lines, require_inside
 from mixcli.sources.clouds.modelnet import holds, open_h5

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixcli.datasets.container import is_mixed
+from mixcli.datasets.recognise import is_mixed
 from mixcli.errors import UsageError
 from mixcli.sources.images.class_folders import listed_pictures
 from mixcli.sources.images.decode import SUFFIXES

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from mixcli.datasets.container import open_mixed
-from mixcli.datasets.folder import MANIFEST, METADATA
-from mixcli.datasets.place import is_plain
+from mixcli.datasets.folder_names import MANIFEST, METADATA
+from mixcli.datasets.plain_files import is_plain
 from mixcli.errors import MixError
 from mixcli.sources.clouds.stacked import check_data, check_labels, check_point_labels, described, joined, whole
 

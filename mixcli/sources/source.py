@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixcli.datasets.container import is_mixed
+from mixcli.datasets.recognise import is_mixed
 from mixcli.errors import MixError, UsageError
 from mixcli.files.regular import require_file
 from mixcli.sources.arguments import READABLE, expand
