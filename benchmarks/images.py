@@ -110,7 +110,7 @@ def measure(name: str, source: Path, ckpt: Path, size: int, out: Path) -> Stages
                 sides = np.stack([window.samples[side] for side in work.sides(0, pairs)], 1)
                 sides = sides[:, : min(method.traits.parents, 2)]
                 parents = np.stack([parents_of(mix, sides) for mix in mixes], 1)
-                sink.write(0, pairs.start, setup.rows.mixed(mixes, parents))
+                sink.write(0, pairs.start, setup.row_maker.mixed(mixes, parents))
             sink.finish(0)
             times.append(time.perf_counter())
     sink.discard()

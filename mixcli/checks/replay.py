@@ -20,7 +20,7 @@ from mixcli.pipeline.engine import Engine, chunks
 from mixcli.pipeline.job import Job
 from mixcli.pipeline.plan import Window
 from mixcli.pipeline.report import Report
-from mixcli.pipeline.rows import Rows, parents_of
+from mixcli.pipeline.rows import RowMaker, parents_of
 from mixcli.pipeline.run import open_engine
 from mixcli.pipeline.setup import Setup
 from mixcli.rng import uniforms
@@ -41,7 +41,7 @@ def replay(
         raise MixError(what, at=job.ckpt, advice="see --ckpt")
     setup.reader.load("skip")
     chosen, how = spread(dataset.mixes, count), recorded(dataset.recipe)
-    rows = Rows(setup.source, setup.classes, dataset.fields)
+    rows = RowMaker(setup.source, setup.classes, dataset.fields)
     with closing(open_engine(setup, _batch(dataset))) as engine:
         for made in remade(setup, engine, chosen):
             again = rows.mixed([made.mix], made.parent[:, None])

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from mixcli.datasets.container import is_mixed
 from mixcli.datasets.dataset import Dataset, spread
+from mixcli.datasets.recognise import is_mixed
 from mixcli.errors import MixError, UsageError
 from mixcli.methods import restored
 from mixcli.rng import permutation

@@ -6,12 +6,15 @@ Runs without torch unless rows are made again. A fault is a dict: check, row (or
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixcli.data import fields as fields_
+from mixcli.datasets.contract import Rows
 from mixcli.datasets.dataset import Dataset
 from mixcli.datasets.journal import check_there
 from mixcli.errors import MixError
@@ -21,6 +24,9 @@ from mixcli.pipeline.report import Report
 from mixcli.sources.contract import Source
 from mixcli.sources.origin import OtherSource, is_same, reopened
 
+if TYPE_CHECKING:
+    from mixcli.files.picture_files import Lossy
+
 SCHEMA = "mixcli.verify/1"
 OTHER = "the contents are not those that were written (SHA-256 differs)"
 SUM = 1e-5  # float32 shares: rounding of up to a thousand classes
@@ -28,11 +34,29 @@ LENGTH = 1e-3  # of a normal
 SHARE = 2e-5  # of λ against the mean of the points' λ, both rounded to float32
 
 
+@dataclass
+class Fault:
+    """One kind of fault; many rows of it are one line."""
+
+    check: str
+    what: str
+    row: int | None = None  # the first; None: of the whole dataset
+    count: int = 1
+
+    def message(self, path: Path) -> str:
+        if self.row is None:
+            return f"{path}: {self.what}"
+        more = f" (and {self.count - 1:,} more rows)" if self.count > 1 else ""
+        return f"{path}[{self.row}]: {self.what}{more}"
+
+
 class Faults:
-    """Faults found so far; many rows of one kind become one line."""
+    """Faults known so far."""
 
     def __init__(self, path: Path):
-        self.path, self.found, self.checks = path, {}, []
+        self.path = path
+        self.known: dict[tuple[str, str], Fault] = {}
+        self.checks: list[str] = []
 
     def checked(self, name: str) -> None:
         if name not in self.checks:
@@ -40,11 +64,16 @@ class Faults:
 
     def add(self, check: str, what: str, row: int | None = None, count: int = 1) -> None:
         """A fault of the whole dataset, or of `count` rows from `row` on."""
-        known = self.found.get((check, what))
+        known = self.known.get((check, what))
         if known and row is not None:
-            known["count"] += count
+            known.count += count
         elif not known:
-            self.found[check, what] = {"check": check, "row": row, "count": count, "what": what}
+            self.known[check, what] = Fault(check, what, row, count)
+
+    def add_error(self, check: str, error: MixError) -> None:
+        """A fault of the whole dataset, in an error's words; that the dataset is where it is goes without saying."""
+        is_here = error.address == str(self.path)
+        self.add(check, str(MixError(error.reason, advice=error.advice)) if is_here else str(error))
 
     def rows(self, check: str, what: str, first: int, bad: np.ndarray) -> None:
         """A fault of every row of a block where `bad` (m,) is true."""
@@ -53,13 +82,10 @@ class Faults:
             self.add(check, what, first + int(at[0]), len(at))
 
     def list(self) -> list[dict[str, Any]]:
-        return [{**fault, "message": self._message(fault)} for fault in self.found.values()]
-
-    def _message(self, fault: dict[str, Any]) -> str:
-        if fault["row"] is None:
-            return f"{self.path}: {fault['what']}"
-        more = f" (and {fault['count'] - 1:,} more rows)" if fault["count"] > 1 else ""
-        return f"{self.path}[{fault['row']}]: {fault['what']}{more}"
+        return [
+            {"check": f.check, "row": f.row, "count": f.count, "what": f.what, "message": f.message(self.path)}
+            for f in self.known.values()
+        ]
 
 
 def verify(
@@ -75,9 +101,10 @@ def verify(
     replay: so many rows are made again from source and checkpoint and compared; None: all. source, ckpt: where
     they are now, if not where the manifest says. A missing file is a UsageError, anything wrong in it a fault.
     """
-    path, notes, report = Path(path), [], report or Report()
+    path, report = Path(path), report or Report()
     check_there(path)
     faults = Faults(path)
+    notes: list[str] = []
     dataset = _open(path, faults)
     if dataset and _structure(dataset, faults):
         try:
@@ -87,7 +114,7 @@ def verify(
                 _values(dataset, origin, faults, report)
                 _digests(dataset, faults, notes)
             except MixError as e:  # rows that cannot be read at all
-                faults.add("structure", str(e).removeprefix(f"{path}: "))
+                faults.add_error("structure", e)
                 replay = 0
             if replay != 0:
                 _replay(dataset, replay, origin, ckpt, trust_ckpt, faults)
@@ -108,7 +135,7 @@ def _open(path: Path, faults: Faults) -> Dataset | None:
     try:
         return Dataset(path)
     except MixError as e:
-        faults.add("manifest", str(e).removeprefix(f"{path}: "))
+        faults.add_error("manifest", e)
         return None
 
 
@@ -121,23 +148,24 @@ def _structure(dataset: Dataset, faults: Faults) -> bool:
             faults.add("structure", f"'{name}' is in the file but not in the manifest")
     for name, f in promised.items():
         try:
-            found = dataset.file.field(name)
-        except (MixError, KeyError) as e:
-            faults.add("structure", str(e).removeprefix(f"{dataset.path}: ").strip("'\""))
+            column = dataset.file.field(name)
+        except MixError as e:
+            faults.add_error("structure", e)
             continue
-        if found.shape != (dataset.rows, *f.shape) or found.dtype != f.dtype:
+        if column.shape != (dataset.rows, *f.shape) or column.dtype != f.dtype:
             want = f"{(dataset.rows, *f.shape)} {np.dtype(f.dtype)}"
-            faults.add("structure", f"'{name}' is {found.shape} {found.dtype}, the manifest says {want}")
+            faults.add("structure", f"'{name}' is {column.shape} {column.dtype}, the manifest says {want}")
     for what in dataset.file.faults():
         faults.add("structure", what)
     row = 0
-    for index, first, rows, _ in sorted(dataset.windows, key=lambda w: w[1]):
-        if first != row:
-            faults.add("structure", f"window {index} begins at row {first}, the one before ends at {row}")
-        row = first + rows
+    for window in sorted(dataset.windows, key=lambda w: w.first):
+        if window.first != row:
+            what = f"window {window.index} begins at row {window.first}, the one before ends at {row}"
+            faults.add("structure", what)
+        row = window.first + window.rows
     if row != dataset.mixes:
         faults.add("structure", f"the windows end at row {row}, the manifest says {dataset.mixes} mixes")
-    return not faults.found
+    return not faults.known
 
 
 def _source(dataset: Dataset, moved: list[str] | None, faults: Faults, notes: list[str]) -> Source | None:
@@ -158,67 +186,77 @@ def _source(dataset: Dataset, moved: list[str] | None, faults: Faults, notes: li
         faults.add("source", f"{where}: not the source that the manifest names (SHA-256 differs)")
         return None
     names = [dataset.file.class_names, dataset.manifest["source"]["class_names"], source.class_names]
-    if len({tuple(found) for found in names if found}) > 1:  # each label would mean another class
+    if len({tuple(some) for some in names if some}) > 1:  # each label would mean another class
         faults.add("source", "its class names are not those of the source")
     return source
 
 
 def _values(dataset: Dataset, origin: Source | None, faults: Faults, report: Report) -> None:
     """Every row of every field."""
-    checks: list[Callable] = [_finite, _shares, _labels, _parents, _points]
-    for check in checks:
-        faults.checked(check.__name__[1:])
+    for name in CHECKS:
+        faults.checked(name)
     for first in range(0, dataset.rows, dataset.block):
         rows = dataset.read(first, min(dataset.block, dataset.rows - first))
-        for check in checks:
-            for what, bad in check(rows, dataset, origin, first):
-                faults.rows(check.__name__[1:], what, first, bad)
+        for name, check in CHECKS.items():
+            for what, bad in check(rows, dataset, origin):
+                faults.rows(name, what, first, bad)
         report.progress(len(rows["data"]))
     if origin:
         faults.checked("pairs")
         _pairs(dataset, origin, faults)
 
 
-Finding = tuple[str, np.ndarray]  # what is wrong, and (m,) bool: in which rows
+Flags = NDArray[np.bool_]
+Finding = tuple[str, Flags]  # what is wrong, and (m,) bool: in which rows
 
 
-def _finite(rows: dict[str, np.ndarray], dataset: Dataset, *_: Any) -> Iterator[Finding]:
+def _finite(rows: Rows, dataset: Dataset, origin: Source | None) -> Iterator[Finding]:
     for name, values in rows.items():
         if values.dtype.kind == "f":
             flat = values.reshape(len(values), -1)
             unmixed = _unmixed(rows) & (name == "draw")  # nothing was drawn for an original
-            yield f"'{name}' has values that are not finite", ~np.isfinite(flat).all(1) & ~unmixed
+            yield f"'{name}' has values that are not finite", ~_all(np.isfinite(flat)) & ~unmixed
 
 
-def _unmixed(rows: dict[str, np.ndarray]) -> np.ndarray:
+def _any(wrong: np.ndarray | np.bool_) -> Flags:
+    """In which rows something is wrong (m,...) bool -> (m,) bool."""
+    return np.asarray(np.any(wrong, axis=tuple(range(1, wrong.ndim))))
+
+
+def _all(right: np.ndarray | np.bool_) -> Flags:
+    """In which rows everything is right (m,...) bool -> (m,) bool."""
+    return np.asarray(np.all(right, axis=tuple(range(1, right.ndim))))
+
+
+def _unmixed(rows: Rows) -> Flags:
     """Rows of a single parent (m,) bool."""
-    return (rows["parent"][:, 1:] < 0).all(1)
+    return _all(rows["parent"][:, 1:] < 0)
 
 
-def _shares(rows: dict[str, np.ndarray], dataset: Dataset, *_: Any) -> Iterator[Finding]:
+def _shares(rows: Rows, dataset: Dataset, origin: Source | None) -> Iterator[Finding]:
     sums = dataset.recipe["options"].get("normalize_labels") is not False
     for name in ("soft_label", "weight"):
         share = rows[name].astype(np.float64)
         most = 1 if sums or name == "weight" else rows["weight"].shape[1]  # of a class that all parents are of
-        yield f"'{name}' has shares outside 0..{most}", ((share < 0) | (share > most + SUM)).any(1)
+        yield f"'{name}' has shares outside 0..{most}", _any((share < 0) | (share > most + SUM))
         if sums:
             yield f"'{name}' does not sum to 1", np.abs(share.sum(1) - 1) > SUM
     if "weight_raw" in rows:
         raw = rows["weight_raw"].astype(np.float64)
         total = raw.sum(1, keepdims=True) if sums else np.ones((len(raw), 1))
         share = np.divide(raw, total, out=rows["weight"].astype(np.float64), where=total > 0)
-        yield "'weight_raw' has negative shares", (raw < 0).any(1)
+        yield "'weight_raw' has negative shares", _any(raw < 0)
         what = "made to sum to 1" if sums else "as it is"
-        yield f"'weight' is not 'weight_raw' {what}", (np.abs(share - rows["weight"]) > SUM).any(1)
+        yield f"'weight' is not 'weight_raw' {what}", _any(np.abs(share - rows["weight"]) > SUM)
     unused = rows["parent"] < 0
-    yield "an unused parent has a share of the label", (unused & (rows["weight"] != 0)).any(1)
+    yield "an unused parent has a share of the label", _any(unused & (rows["weight"] != 0))
 
 
-def _labels(rows: dict[str, np.ndarray], dataset: Dataset, origin: Source | None, *_: Any) -> Iterator[Finding]:
+def _labels(rows: Rows, dataset: Dataset, origin: Source | None) -> Iterator[Finding]:
     classes = dataset.recipe["classes"]
     label = np.where(rows["parent"] < 0, -1, rows["parent_label"])
     outside = ((label < 0) & (rows["parent"] >= 0)) | (label >= classes)
-    yield f"'parent_label' is outside the {classes} classes", outside.any(1)
+    yield f"'parent_label' is outside the {classes} classes", _any(outside)
     label = np.where(outside, -1, label)
     if dataset.manifest["source"]["soft_labels"]:
         if origin is None:
@@ -233,39 +271,45 @@ def _labels(rows: dict[str, np.ndarray], dataset: Dataset, origin: Source | None
     yield "'label' is not the largest of 'soft_label'", (rows["label"] != hard) & ~tie
 
 
-def _parents(rows: dict[str, np.ndarray], dataset: Dataset, origin: Source | None, *_: Any) -> Iterator[Finding]:
+def _parents(rows: Rows, dataset: Dataset, origin: Source | None) -> Iterator[Finding]:
     parent, n = rows["parent"], dataset.manifest["source"]["count"]
     outside = (parent < -1) | (parent >= n)
-    yield f"'parent' is outside the source's {n} samples", outside.any(1)
+    yield f"'parent' is outside the source's {n} samples", _any(outside)
     yield "there is no parent a", parent[:, 0] < 0
     if origin:
         theirs = origin.labels[np.clip(parent, 0, n - 1)]
         used = (parent >= 0) & ~outside
-        yield "'parent_label' is not the parent's label in the source", (used & (theirs != rows["parent_label"])).any(1)
+        yield "'parent_label' is not the parent's label in the source", _any(used & (theirs != rows["parent_label"]))
 
 
-def _points(rows: dict[str, np.ndarray], dataset: Dataset, *_: Any) -> Iterator[Finding]:
+def _points(rows: Rows, dataset: Dataset, origin: Source | None) -> Iterator[Finding]:
     points, unmixed = dataset.places, _unmixed(rows)
     if "query" in rows:
         outside = (rows["query"] < 0) | (rows["query"] >= points)
-        yield "'query' is no place in its parent", np.where(unmixed, (rows["query"] != -1).any(1), outside.any(1))
+        yield "'query' is no place in its parent", np.where(unmixed, _any(rows["query"] != -1), _any(outside))
     if {"normal", "point_weight"} <= set(rows):
         length = np.linalg.norm(rows["normal"].astype(np.float64), axis=2)
         blended = (rows["point_weight"] > 0) & (rows["point_weight"] < 1)  # others are the source's, of any length
-        yield "'normal' is not of length 1", (blended & (abs(length - 1) > LENGTH) & (length > 0)).any(1)
+        yield "'normal' is not of length 1", _any(blended & (abs(length - 1) > LENGTH) & (length > 0))
     for name in {"seg", "point_source"} & set(rows):
         given = rows[name] >= 0
-        yield f"'{name}' has no parent at some point", ~given.any(2).all(1) & (name == "point_source")
-        yield f"'{name}' has a part of an unused parent", (given.any(1) & (rows["parent"] < 0)).any(1)
-        yield f"'{name}' is outside its range", ((rows[name] < -1) | (rows[name] >= _most(name, points))).any((1, 2))
+        yield f"'{name}' has no parent at some point", ~_all(given.any(2)) & (name == "point_source")
+        yield f"'{name}' has a part of an unused parent", _any(given.any(1) & (rows["parent"] < 0))
+        yield f"'{name}' is outside its range", _any((rows[name] < -1) | (rows[name] >= _most(name, points)))
     if "point_weight" in rows:
         lam = rows["point_weight"].astype(np.float64)
-        yield "'point_weight' is outside 0..1", ((lam < 0) | (lam > 1)).any(1)
+        yield "'point_weight' is outside 0..1", _any((lam < 0) | (lam > 1))
         yield "'weight' is not the mean of 'point_weight'", np.abs(lam.mean(1) - rows["weight"][:, 0]) > SHARE
 
 
 def _most(name: str, points: int) -> int:
     return points if name == "point_source" else 1 << 24
+
+
+Check = Callable[[Rows, Dataset, Source | None], Iterator[Finding]]
+CHECKS: dict[str, Check] = {
+    "finite": _finite, "shares": _shares, "labels": _labels, "parents": _parents, "points": _points,
+}  # fmt: skip
 
 
 def plan_of(dataset: Dataset, labels: np.ndarray) -> Plan:
@@ -289,40 +333,40 @@ def _pairs(dataset: Dataset, origin: Source, faults: Faults) -> None:
     """Parents are those that seed and labels decide, bad samples replaced as the manifest says."""
     plan, recipe = plan_of(dataset, origin.labels), dataset.recipe
     instead = {entry["sample"]: entry["stand_in"] for entry in dataset.manifest["skipped"]}
-    if [w.index for w in plan.windows] != [w[0] for w in dataset.windows] or plan.rows != dataset.rows:
+    if [w.index for w in plan.windows] != [w.index for w in dataset.windows] or plan.rows != dataset.rows:
         faults.add("pairs", "the windows are not those that source, seed and shard give")
         return
     for window in plan.windows:
         samples = np.array([instead.get(s, s) for s in window.samples.tolist()])
         first = plan.first_row(window)
-        found = dataset.file.read("parent", first, len(window) * plan.mixes_per_sample)
+        parents = dataset.file.read("parent", first, len(window) * plan.mixes_per_sample)
         if plan.pairing == "group":
-            for row, count in _strangers(plan, window, restored(recipe).traits.group, samples, found):
+            for row, count in _strangers(plan, window, restored(recipe).traits.group, samples, parents):
                 faults.add("pairs", "'parent' is not of the group that the seed gives", first + row, count)
             continue
         for round_ in range(plan.partners if plan.pairing != "greedy" else 0):  # greedy ones depend on the maps
             partner = plan.pairs(window, round_).partner
-            pair = np.stack([samples, samples[partner]], 1)[:, : found.shape[1]]
+            pair = np.stack([samples, samples[partner]], 1)[:, : parents.shape[1]]
             for j in range(plan.k):
                 rows = plan.mix_rows(window, round_, j)
-                wrong = rows[(found[rows - first] != pair).any(1)]
+                wrong = rows[(parents[rows - first] != pair).any(1)]
                 if len(wrong):
                     faults.add("pairs", "'parent' is not the pair that the seed gives", int(wrong[0]), len(wrong))
 
 
 def _strangers(
-    plan: Plan, window: Window, group: int, samples: np.ndarray, found: np.ndarray
+    plan: Plan, window: Window, group: int, samples: np.ndarray, parents: np.ndarray
 ) -> Iterator[tuple[int, int]]:
     """First row and count of rows with a parent outside of their group; which of it a row has, only the maps tell.
 
-    samples (w,) of the window, stand-ins in place; found (w·R·k,P) the parents of its rows.
+    samples (w,) of the window, stand-ins in place; parents (w·R·k,P) of its rows.
     """
     edges = group_edges(len(window), group)
     for round_ in range(plan.partners):
         order = samples[plan.members(window, round_)]
         for start, stop in zip(edges, edges[1:], strict=False):
             first, last = ((round_ * len(window) + at) * plan.k for at in (start, stop))
-            wrong = np.flatnonzero(~np.isin(found[first:last], [*order[start:stop], -1]).all(1))
+            wrong = np.flatnonzero(~np.isin(parents[first:last], [*order[start:stop], -1]).all(1))
             if len(wrong):
                 yield first + int(wrong[0]), len(wrong)
 
@@ -332,28 +376,28 @@ def _digests(dataset: Dataset, faults: Faults, notes: list[str]) -> None:
     faults.checked("digests")
     otherwise = 0
     for window, told in zip(dataset.windows, dataset.manifest["windows"], strict=True):
-        index, first, rows, sha = window
-        found = dataset.digests(window)
-        files, same = found.get("files_sha256"), found["sha256"] == sha
+        digests = dataset.digests(window)
+        files, same = digests.get("files_sha256"), digests["sha256"] == window.sha256
         if same and files in (None, told.get("files_sha256")):
             continue
         if files and files == told.get("files_sha256"):
             otherwise += 1
             continue
-        where = f"window {index}, rows {first}..{first + rows - 1}"
+        where = f"window {window.index}, rows {window.first}..{window.first + window.rows - 1}"
         what = "the files are not those that were written, though their pixels are" if same else OTHER
-        faults.add("digests", f"{where}: {what}", first)
-    if otherwise:
-        notes.append(_decoded_otherwise(dataset, otherwise))
+        faults.add("digests", f"{where}: {what}", window.first)
+    pictures = dataset.file.pictures
+    if otherwise and pictures and pictures.kind.loss:
+        notes.append(_decoded_otherwise(dataset, otherwise, pictures.kind.loss))
 
 
-def _decoded_otherwise(dataset: Dataset, windows: int) -> str:
+def _decoded_otherwise(dataset: Dataset, windows: int, loss: Lossy) -> str:
     from mixcli.files.picture_files import versions
 
-    here = versions(dataset.file.codec.how)
+    here = versions(loss)
     there = {name: dataset.manifest["versions"].get(name, "unknown") for name in here}
-    here, there = (", ".join(f"{name} {version}" for name, version in found.items()) for found in (here, there))
-    return f"{windows:,} windows: files are as they were written ({there}), but {here} sees other pixels in them"
+    ours, theirs = (", ".join(f"{name} {version}" for name, version in some.items()) for some in (here, there))
+    return f"{windows:,} windows: files are as they were written ({theirs}), but {ours} sees other pixels in them"
 
 
 def _replay(
@@ -363,7 +407,7 @@ def _replay(
     if origin is None:
         faults.add("replay", "rows cannot be made again without the source; --source says where it is")
         return
-    if any(f["check"] in ("parents", "pairs") for f in faults.found.values()):
+    if any(f.check in ("parents", "pairs") for f in faults.known.values()):
         faults.add("replay", "rows cannot be made again: their parents are wrong")
         return
     from mixcli.checks.replay import replay

@@ -5,14 +5,17 @@ Everything here comes from the file alone, so that it can be checked and merged 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mixcli.datasets.codecs import FILES
+from mixcli.data.fields import Field
+from mixcli.datasets.codec import FILES
 from mixcli.datasets.container import open_mixed
+from mixcli.datasets.contract import Rows
 from mixcli.datasets.digest import Digests, WindowDigest, runs
 from mixcli.datasets.journal import check_finished
 from mixcli.datasets.recipe import read_fields
@@ -20,10 +23,27 @@ from mixcli.datasets.schema import MOST_SHARDS, wrong
 from mixcli.errors import MixError
 
 if TYPE_CHECKING:
-    from mixcli.files.picture_files import Encoding
+    from mixcli.files.picture_files import Lossy
 
 BLOCK_BYTES = 32 << 20
 MOST_ROW = 1 << 32  # bytes of one field of one row
+
+
+@dataclass(frozen=True)
+class WrittenWindow:
+    """A window as the manifest tells it."""
+
+    index: int
+    first: int  # row of its mixes
+    rows: int  # of them
+    sha256: str
+
+
+class Layout(NamedTuple):
+    """How a folder with the same files is made."""
+
+    container: str  # "folder" or "tar"
+    loss: Lossy | None  # what its pictures went through, if they lost something
 
 
 class Dataset:
@@ -35,14 +55,17 @@ class Dataset:
         self.file = open_mixed(path)
         self.manifest = self.file.manifest()
         if fault := next(wrong(self.manifest), None):
-            raise MixError(f"{path}: its manifest cannot be followed: {fault}")
+            raise MixError(f"its manifest cannot be followed: {fault}", at=path)
         self.fields = read_fields(self.manifest)
         self.recipe: dict[str, Any] = self.manifest["recipe"]
         self.rows, self.mixes = self.manifest["rows"], self.manifest["mixes"]
-        self.windows = [(w["window"], w["first_row"], w["rows"], w["sha256"]) for w in self.manifest["windows"]]
+        self.windows = [
+            WrittenWindow(w["window"], w["first_row"], w["rows"], w["sha256"]) for w in self.manifest["windows"]
+        ]
         self.skipped = [(s["window"], s["sample"]) for s in self.manifest["skipped"]]
         if not self._is_consistent():
-            raise MixError(f"{path}: its manifest contradicts itself: rows, windows, fields and recipe do not agree")
+            reason = "its manifest contradicts itself: rows, windows, fields and recipe do not agree"
+            raise MixError(reason, at=path)
 
     def _is_consistent(self) -> bool:
         recipe, sizes = self.recipe, {f.name: f.shape for f in self.fields}
@@ -55,7 +78,7 @@ class Dataset:
             and sizes.get("label") == ()
             and all(f.row_bytes < MOST_ROW for f in self.fields)
             and self.mixes <= self.rows
-            and all(first + rows <= self.rows for _, first, rows, _ in self.windows)
+            and all(w.first + w.rows <= self.rows for w in self.windows)
             and min(recipe["k"], recipe["partners"], recipe["classes"], recipe["window"]) > 0
             and len(recipe["shard"]) == 2
             and recipe["shard"][1] <= MOST_SHARDS
@@ -65,11 +88,14 @@ class Dataset:
     def require(self) -> Dataset:
         """The dataset itself, if its fields are as large as the manifest says."""
         for f in self.fields:
-            if f.name not in self.file.names or (
-                self.file.field(f.name).shape != (self.rows, *f.shape) or self.file.field(f.name).dtype != f.dtype
-            ):
-                raise MixError(f"{self.path}: '{f.name}' is not as the manifest says; mixcli verify tells more")
+            if f.name not in self.file.names or not self._is_as_promised(f):
+                reason = f"'{f.name}' is not as the manifest says"
+                raise MixError(reason, at=self.path, advice="mixcli verify tells more")
         return self
+
+    def _is_as_promised(self, f: Field) -> bool:
+        column = self.file.field(f.name)
+        return column.shape == (self.rows, *f.shape) and column.dtype == f.dtype
 
     @property
     def data(self) -> str:
@@ -83,10 +109,11 @@ class Dataset:
         return (*self.recipe["size"], 3) if self.recipe["size"] else (self.recipe["points"], 3)
 
     @property
-    def layout(self) -> tuple[str, Encoding | None]:
-        """How a folder with the same files is made: its container, and how its pictures lose something."""
-        lossy = getattr(self.file, "lossy", False)
-        return getattr(self.file, "container", "folder"), self.file.codec.how if lossy else None
+    def layout(self) -> Layout:
+        """How a folder with the same files is made."""
+        pictures = self.file.pictures
+        loss = pictures.kind.loss if pictures else None
+        return Layout("tar" if self.file.container == "tar" else "folder", loss)
 
     @property
     def places(self) -> int:
@@ -98,50 +125,50 @@ class Dataset:
         """Rows read at a time."""
         return max(1, BLOCK_BYTES // sum(f.row_bytes for f in self.fields))
 
-    def read(self, first: int, count: int) -> dict[str, np.ndarray]:
+    def read(self, first: int, count: int) -> Rows:
         """Consecutive rows of every field."""
         return {f.name: self.file.read(f.name, first, count) for f in self.fields}
 
-    def samples_of(self, window: tuple) -> np.ndarray:
+    def samples_of(self, window: WrittenWindow) -> np.ndarray:
         """Source samples of a window, sorted: all good ones are a parent a of it, the bad ones are listed."""
-        index, first, rows, _ = window
-        good = self.file.read("parent", first, rows)[:, 0]
-        return np.unique([*good.tolist(), *(sample for w, sample in self.skipped if w == index)])
+        good = self.file.read("parent", window.first, window.rows)[:, 0]
+        return np.unique([*good.tolist(), *(sample for w, sample in self.skipped if w == window.index)])
 
     @cached_property
     def _all_samples(self) -> np.ndarray:
         """In the order of the originals' rows."""
-        found = [self.samples_of(w) for w in self.windows]
-        return np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
+        samples = [self.samples_of(w) for w in self.windows]
+        return np.sort(np.concatenate(samples)) if samples else np.empty(0, np.int64)
 
-    def original_rows(self, window: tuple) -> np.ndarray:
+    def original_rows(self, window: WrittenWindow) -> np.ndarray:
         """Rows of the window's unmixed samples, ascending -> (w,) i64; none unless they were included."""
         if self.rows == self.mixes:
             return np.empty(0, np.int64)
         return self.mixes + np.searchsorted(self._all_samples, self.samples_of(window))
 
-    def blocks(self, window: tuple) -> list[tuple[int, int]]:
+    def blocks(self, window: WrittenWindow) -> list[tuple[int, int]]:
         """First row and count of the pieces of a window in the order of its digest."""
-        _, first, rows, _ = window
-        mixes = [(at, min(self.block, first + rows - at)) for at in range(first, first + rows, self.block)]
+        stop = window.first + window.rows
+        mixes = [(at, min(self.block, stop - at)) for at in range(window.first, stop, self.block)]
         originals = self.original_rows(window)
         return [*mixes, *((int(run[0]), len(run)) for run in runs(originals) if len(run))]
 
-    def digest(self, window: tuple) -> str:
+    def digest(self, window: WrittenWindow) -> str:
         return self.digests(window)["sha256"]
 
-    def digests(self, window: tuple) -> Digests:
+    def digests(self, window: WrittenWindow) -> Digests:
         """What the manifest should say of a window, that of its files included where they are lossy."""
         digest = WindowDigest(self.fields)
         for first, count in self.blocks(window):
             digest.update(self.read(first, count) | self.lossy_files(first, count))
         return digest.entries()
 
-    def lossy_files(self, first: int, count: int) -> dict[str, np.ndarray]:
+    def lossy_files(self, first: int, count: int) -> Rows:
         """The bytes of the pictures' files of consecutive rows, where those decide what the pixels are."""
-        if not getattr(self.file, "lossy", False):
+        pictures = self.file.pictures
+        if pictures is None or pictures.kind.loss is None:
             return {}
-        data = b"".join(row[0] for row in self.file.files(first, count))
+        data = b"".join(row[0] for row in pictures.of_rows(first, count))
         return {FILES: np.frombuffer(data, np.uint8)}
 
     def close(self) -> None:

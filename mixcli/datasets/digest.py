@@ -8,7 +8,7 @@ from typing import NotRequired, TypedDict
 import numpy as np
 
 from mixcli.data.fields import Field
-from mixcli.datasets.codecs import FILES
+from mixcli.datasets.codec import FILES
 
 
 class Digest:

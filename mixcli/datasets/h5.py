@@ -16,11 +16,12 @@ import h5py
 import numpy as np
 
 from mixcli.data.fields import Field
-from mixcli.datasets.container import parsed_manifest, parsed_names
+from mixcli.datasets.contract import Column
+from mixcli.datasets.manifest_text import H5_CLASS_NAMES, H5_MANIFEST, parsed_manifest, parsed_names
+from mixcli.datasets.recognise import text_of_h5
 from mixcli.datasets.row_file import RowFile, reserve
-from mixcli.files.hdf5 import checked, open_h5
-
-MANIFEST, CLASS_NAMES = "mixcli", "class_names"
+from mixcli.errors import MixError
+from mixcli.files.hdf5 import checked, open_h5, short
 
 
 class H5Sink(RowFile):
@@ -38,9 +39,9 @@ class H5Sink(RowFile):
         """Write the attributes."""
         self.close()
         with h5py.File(self.part, "r+") as file:
-            file.attrs[MANIFEST] = json.dumps(manifest)
+            file.attrs[H5_MANIFEST] = json.dumps(manifest)
             if class_names:
-                file.attrs[CLASS_NAMES] = json.dumps(list(class_names))
+                file.attrs[H5_CLASS_NAMES] = json.dumps(list(class_names))
 
 
 def lay_out(path: Path, fields: tuple[Field, ...], rows: int) -> dict[str, int]:
@@ -72,14 +73,13 @@ def _readable_offsets(path: Path) -> dict[str, int] | None:
 class MixedH5:
     """A finished dataset, read in ranges of rows."""
 
-    kind = "hdf5"
+    container, kind, pictures = "h5", "hdf5", None
 
     def __init__(self, path: Path):
         self.path = path
         self.file = open_h5(path)
-        text = self.file.attrs.get(MANIFEST)
-        self.manifest_text = text if isinstance(text, str) else None
-        names = self.file.attrs.get(CLASS_NAMES)
+        self.manifest_text = text_of_h5(self.file)
+        names = self.file.attrs.get(H5_CLASS_NAMES)
         self.class_names = parsed_names(names) if isinstance(names, str) else None
 
     @property
@@ -90,15 +90,23 @@ class MixedH5:
     def names(self) -> list[str]:
         return list(self.file)
 
-    def field(self, name: str) -> h5py.Dataset:
-        return checked(self.path, self.file, name)
+    def field(self, name: str) -> Column:
+        """Its shape and type; MixError where it is not in this very file."""
+        return self._dataset(name)
+
+    def _dataset(self, name: str) -> h5py.Dataset:
+        try:
+            return checked(self.path, self.file, name)
+        except KeyError as e:  # HDF5's word for what is not there, or torn
+            reason = f"its HDF5 metadata is damaged ({short(e)})"
+            raise MixError(reason, at=self.path, advice="copy or download it again") from e
 
     def read(self, name: str, first: int, count: int) -> np.ndarray:
-        return self.field(name)[first : first + count]
+        return self._dataset(name)[first : first + count]
 
     def take(self, name: str, rows: np.ndarray) -> np.ndarray:
         """Rows from anywhere: past the library where they lie in one piece, since its point selections crawl."""
-        field = self.field(name)
+        field = self._dataset(name)
         offset = field.id.get_offset()
         if offset is None or not field.size:
             return field[rows] if len(rows) else field[:0]

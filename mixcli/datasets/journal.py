@@ -13,12 +13,8 @@ from typing import Any, TypedDict
 
 from mixcli.datasets.digest import Digests
 from mixcli.datasets.place import PART, part_of
+from mixcli.datasets.system import lock
 from mixcli.errors import UsageError
-
-try:
-    import fcntl
-except ImportError:  # no advisory locks on this system
-    fcntl = None
 
 
 class Header(TypedDict, total=False):
@@ -51,14 +47,15 @@ class Journal:
         self.header: Header = {}
         self.records: dict[int, Record] = {}
         if path.is_symlink():
-            raise UsageError(f"{path}: is a symbolic link, which mixcli does not write through; remove it")
+            reason = "is a symbolic link, which mixcli does not write through"
+            raise UsageError(reason, at=path, advice="remove it")
         self.file = open(path, "a+b")  # noqa: SIM115 - open for the life of the run: the lock hangs on it
-        if fcntl:
-            try:
-                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as e:
-                self.file.close()
-                raise UsageError(f"{path}: another mixcli run is writing this dataset; wait for it or stop it") from e
+        try:
+            lock(self.file)
+        except OSError as e:
+            self.file.close()
+            reason = "another mixcli run is writing this dataset"
+            raise UsageError(reason, at=path, advice="wait for it or stop it") from e
 
     def read(self) -> None:
         """Header and finished windows; whatever follows the last whole line is cut off."""
@@ -109,7 +106,7 @@ def check_there(path: Path) -> None:
     """UsageError where no dataset has this name."""
     check_finished(path)
     if not path.exists():
-        raise UsageError(f"{path}: no such dataset")
+        raise UsageError("no such dataset", at=path)
 
 
 def check_finished(path: Path) -> None:
@@ -121,7 +118,7 @@ def check_finished(path: Path) -> None:
         how = "wait for the run that writes it, or --resume goes on with it"
     else:  # nothing of a merge or a copy is kept for later
         how = "wait for the command that writes it, or run it again"
-    raise UsageError(f"{path}: unfinished; {how}" if part == path else f"{path}: unfinished ({part}); {how}")
+    raise UsageError("unfinished" if part == path else f"unfinished ({part})", at=path, advice=how)
 
 
 # What a line must hold; a line without it is none, and its window is made again.

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mixcli.data.fields import Field
-from mixcli.datasets.place import open_plain
+from mixcli.datasets.plain_files import open_plain
 from mixcli.errors import MixError
 
 LISTED = 100  # classes
@@ -27,6 +27,7 @@ BLOCK = 1 << 22  # bytes scanned at a time
 MISSING = object()
 WHOLE = 1 << 53  # integers that float64 has
 INFINITY = {np.inf: b"1e999", -np.inf: b"-1e999"}
+Address = Callable[[int], str]  # what to call the i-th of some lines where it is wrong
 
 
 class Naming(NamedTuple):
@@ -61,7 +62,8 @@ def check_fields(fields: tuple[Field, ...], path: Path) -> None:
     """MixError where a field does not fit a line."""
     for f in fields:
         if len(f.shape) > 1 or np.dtype(f.dtype).kind not in "iuf":
-            raise MixError(f"{path}: field '{f.name}', {f.shape} {f.dtype} a row, fits no line of JSON; write .h5")
+            reason = f"field '{f.name}', {f.shape} {f.dtype} a row, fits no line of JSON"
+            raise MixError(reason, at=path, advice="write .h5")
 
 
 def line_bytes(fields: tuple[Field, ...]) -> int:
@@ -110,7 +112,8 @@ def _check_nans(f: Field, array: np.ndarray, names: list[str]) -> None:
     other = np.isnan(array) & (_bits(array) != _bits(np.array([np.nan], array.dtype)))
     if other.any():
         name = names[int(np.nonzero(other)[0][0])]
-        raise MixError(f"{name}: '{f.name}' is a NaN with a sign or a payload, which JSON lacks; write .h5 or .npz")
+        reason = f"'{f.name}' is a NaN with a sign or a payload, which JSON lacks"
+        raise MixError(reason, at=name, advice="write .h5 or .npz")
 
 
 def _shares(f: Field, array: np.ndarray) -> list[bytes]:
@@ -156,62 +159,52 @@ def _numbers_of(f: Field) -> int:
 
 
 def decode(
-    fields: tuple[Field, ...],
-    lines: list[bytes],
-    rows: np.ndarray,
-    address: Callable[[int], str],
-    naming: Naming = CLOUDS,
+    fields: tuple[Field, ...], lines: list[bytes], rows: np.ndarray, address: Address, naming: Naming = CLOUDS
 ) -> tuple[list[str], dict[str, np.ndarray]]:
-    """File names and fields of rows (m,) from their lines. address(i): what to call line i where it is wrong."""
-    found = [_parsed(line, lambda i=i: address(i)) for i, line in enumerate(lines)]
-    names = [
-        _name(entry, row, lambda i=i: address(i), naming)
-        for i, (entry, row) in enumerate(zip(found, rows, strict=True))
-    ]
-    return names, _arrays(fields, found, address)
+    """File names and fields of rows (m,) from their lines."""
+    entries = [_parsed(line, address, i) for i, line in enumerate(lines)]
+    names = [_name(entry, row, naming, address, i) for i, (entry, row) in enumerate(zip(entries, rows, strict=True))]
+    return names, _arrays(fields, entries, address)
 
 
-def decode_fields(
-    fields: tuple[Field, ...], lines: list[bytes], address: Callable[[int], str]
-) -> dict[str, np.ndarray]:
+def decode_fields(fields: tuple[Field, ...], lines: list[bytes], address: Address) -> dict[str, np.ndarray]:
     """`decode` of lines that name no files."""
-    return _arrays(fields, [_parsed(line, lambda i=i: address(i)) for i, line in enumerate(lines)], address)
+    return _arrays(fields, [_parsed(line, address, i) for i, line in enumerate(lines)], address)
 
 
-def _arrays(
-    fields: tuple[Field, ...], found: list[dict[str, Any]], address: Callable[[int], str]
-) -> dict[str, np.ndarray]:
+def _arrays(fields: tuple[Field, ...], entries: list[dict[str, Any]], address: Address) -> dict[str, np.ndarray]:
     arrays = {}
     for f in fields:
-        values = [entry.get(f.name, MISSING) for entry in found]
+        values = [entry.get(f.name, MISSING) for entry in entries]
         array = _array(f, values)
         if array is None:
             bad = next(i for i, value in enumerate(values) if _array(f, [value]) is None)
-            raise MixError(f"{address(bad)}: '{f.name}' is not {_expected(f)}")
+            raise MixError(f"'{f.name}' is not {_expected(f)}", at=address(bad))
         arrays[f.name] = array
     return arrays
 
 
-def _parsed(line: bytes, address: Callable[[], str]) -> dict[str, Any]:
+def _parsed(line: bytes, address: Address, i: int) -> dict[str, Any]:
+    """The object of the i-th line."""
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError) as e:
-        raise MixError(f"{address()}: does not parse as JSON ({e})") from e
+        raise MixError(f"does not parse as JSON ({e})", at=address(i)) from e
     if not isinstance(entry, dict):
-        raise MixError(f"{address()}: is no JSON object")
+        raise MixError("is no JSON object", at=address(i))
     return entry
 
 
-def _name(entry: dict[str, Any], row: int, address: Callable[[], str], naming: Naming) -> str:
+def _name(entry: dict[str, Any], row: int, naming: Naming, address: Address, i: int) -> str:
     """The file of a row: a name as mixcli gives it, so none that leads out of the folder, and the row's own."""
     name = entry.get("file_name")
     parts = NAME.fullmatch(name) if isinstance(name, str) else None
-    if not parts or int(parts[2]) != row or parts[3] != naming.suffix:
+    if not isinstance(name, str) or not parts or int(parts[2]) != row or parts[3] != naming.suffix:
         want = f"'00000/{row:06d}{naming.suffix}'"
-        raise MixError(f"{address()}: file_name {str(name)[:80]!r} is not that of row {row}, like {want}")
+        raise MixError(f"file_name {str(name)[:80]!r} is not that of row {row}, like {want}", at=address(i))
     for (key, _), want in zip(naming.beside, naming.files(name)[1:], strict=True):
         if entry.get(key) != want:
-            raise MixError(f"{address()}: {key} {str(entry.get(key))[:80]!r} is not {want!r}")
+            raise MixError(f"{key} {str(entry.get(key))[:80]!r} is not {want!r}", at=address(i))
     return name
 
 
@@ -274,26 +267,28 @@ class LineIndex:
         self.file = open(descriptor, "rb", buffering=0)  # noqa: SIM115 - open for the life of the index
         self.starts = np.concatenate([[0], *self._ends(size, most)]).astype(np.int64)
         if self.starts[-1] != size:
-            raise MixError(f"{path}: its last line is cut short")
+            raise MixError("its last line is cut short", at=path)
 
     def __len__(self) -> int:
         return len(self.starts) - 1
 
     def _ends(self, size: int, most: int) -> list[np.ndarray]:
         """One past each line's end, block by block. A line too short or long for a row is refused at once."""
-        found, last, count = [], 0, 0
+        blocks: list[np.ndarray] = []
+        last, count = 0, 0
         for at in range(0, size, BLOCK):
-            block = np.frombuffer(self.bytes(at, BLOCK), np.uint8)
+            block = np.frombuffer(self.raw(at, BLOCK), np.uint8)
             ends = np.flatnonzero(block == ord("\n")) + at + 1
             lengths = np.diff(ends, prepend=last)
             wrong = np.flatnonzero((lengths <= len(HEAD)) | (lengths > most))
             last, open_ = (ends[-1] if len(ends) else last), at + len(block)
             if len(wrong) or open_ - last > most:
                 line = count + 1 + (int(wrong[0]) if len(wrong) else len(ends))
-                raise MixError(f"{self.path}, line {line}: is too short or too long for a row of this dataset")
-            found.append(ends)
+                at_line = f"{self.path}, line {line}"
+                raise MixError("is too short or too long for a row of this dataset", at=at_line)
+            blocks.append(ends)
             count += len(ends)
-        return found
+        return blocks
 
     @property
     def longest(self) -> int:
@@ -307,11 +302,11 @@ class LineIndex:
 
     def _span(self, first: int, end: int) -> list[bytes]:
         starts = self.starts[first : end + 1]
-        raw = self.bytes(int(starts[0]), int(starts[-1] - starts[0]))
+        text = self.raw(int(starts[0]), int(starts[-1] - starts[0]))
         cuts = (starts - starts[0]).tolist()
-        return [raw[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+        return [text[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
 
-    def bytes(self, at: int, count: int) -> bytes:
+    def raw(self, at: int, count: int) -> bytes:
         """As they are in the file, whatever process asks."""
         return os.pread(self.file.fileno(), count, at)
 

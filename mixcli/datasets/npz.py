@@ -22,18 +22,17 @@ from typing import Any
 import numpy as np
 
 from mixcli.data.fields import Field
-from mixcli.datasets.container import pack, unpack
+from mixcli.datasets.manifest_text import NPZ_MANIFEST, pack, unpack
+from mixcli.datasets.recognise import check_ratio, text_of_npz
 from mixcli.datasets.row_file import BLOCK, RowFile, reserve, write_all
 from mixcli.errors import MixError
 from mixcli.files.npz_arrays import TORN, Member, Npz
 
-MANIFEST = "mixcli.json"
 ALIGNED = 64  # bytes, as numpy aligns arrays in its files
 WIDE = 0xFFFFFFFF  # stands where zip64 says the size or place
 LIMIT = WIDE  # of what needs no zip64
 DATE = 0x21  # 1980-01-01: equal data gives equal files
 CRC_AT = 14  # in a member's header
-MOST_RATIO, SMALL = 200, 16 << 20  # a compressed member that grows further, and is not small, is a bomb
 
 
 @dataclass(frozen=True)
@@ -79,14 +78,15 @@ class Entry:
 
 def entries_of(fields: tuple[Field, ...], rows: int) -> list[Entry]:
     """The arrays, one behind the other."""
-    found, at = [], 0
+    entries: list[Entry] = []
+    at = 0
     for f in fields:
         head = io.BytesIO()
         described = {"descr": np.dtype(f.dtype).str, "fortran_order": False, "shape": (rows, *f.shape)}
         np.lib.format.write_array_header_1_0(head, described)
-        found.append(Entry(f"{f.name}.npy", at, head.getvalue(), len(head.getvalue()) + rows * f.row_bytes))
-        at = found[-1].end
-    return found
+        entries.append(Entry(f"{f.name}.npy", at, head.getvalue(), len(head.getvalue()) + rows * f.row_bytes))
+        at = entries[-1].end
+    return entries
 
 
 class NpzSink(RowFile):
@@ -132,7 +132,7 @@ class NpzSink(RowFile):
             write_all(self.descriptor, struct.pack("<L", crc), entry.at + CRC_AT)
             table += entry.listing(crc)
         text = pack(manifest, class_names).encode()
-        last, crc = Entry(MANIFEST, self.end, b"", len(text)), zlib.crc32(text)
+        last, crc = Entry(NPZ_MANIFEST, self.end, b"", len(text)), zlib.crc32(text)
         table += last.listing(crc)
         header = last.header[:CRC_AT] + struct.pack("<L", crc) + last.header[CRC_AT + 4 :]
         end = _end(last.end, len(table), len(self.entries) + 1)
@@ -164,7 +164,7 @@ def _end(at: int, size: int, count: int) -> bytes:
 class MixedNpz:
     """A finished dataset, read in ranges of rows. A compressed copy is read too, each field as a whole."""
 
-    kind = "npz"
+    container, kind, pictures = "npz", "npz", None
 
     def __init__(self, path: Path):
         self.path, self.arrays = path, Npz(path)
@@ -172,9 +172,12 @@ class MixedNpz:
         with zipfile.ZipFile(path) as archive:
             self.infos = archive.infolist()
             for info in self.infos:
-                _check_ratio(path, info)
-            texts = [_text(path, archive, info) for info in self.infos if info.filename == MANIFEST]
-        self.described, self.class_names = unpack(path, texts[-1]) if texts else (None, None)
+                check_ratio(path, info)
+            text = text_of_npz(path, archive)
+        self.described: dict[str, Any] | None = None
+        self.class_names: tuple[str, ...] | None = None
+        if text is not None:
+            self.described, self.class_names = unpack(path, text)
 
     @property
     def size(self) -> int:
@@ -187,11 +190,12 @@ class MixedNpz:
     def field(self, name: str) -> Member:
         """Its shape and type; MixError where its headers do not say the truth."""
         if name not in self.names:
-            raise MixError(f"{self.path}: no '{name}' in it; it holds {', '.join(self.names) or 'nothing'}")
-        found = self.arrays.member(name)
-        if not found.shape:
-            raise MixError(f"{self.path}: '{name}' is a single number, no rows")
-        return found
+            advice = f"it holds {', '.join(self.names) or 'nothing'}"
+            raise MixError(f"no '{name}' in it", at=self.path, advice=advice)
+        member = self.arrays.member(name)
+        if not member.shape:
+            raise MixError(f"'{name}' is a single number, no rows", at=self.path)
+        return member
 
     def _array(self, name: str) -> np.ndarray:
         """Mapped where it is stored as it is; of unpacked ones the last is kept."""
@@ -212,7 +216,7 @@ class MixedNpz:
     def manifest(self) -> dict[str, Any]:
         """What made the dataset; MixError where there is none."""
         if self.described is None:
-            raise MixError(f"{self.path}: no manifest in it; mixcli did not write this file")
+            raise MixError("no manifest in it", at=self.path, advice="mixcli did not write this file")
         return self.described
 
     def faults(self) -> Iterator[str]:
@@ -220,7 +224,7 @@ class MixedNpz:
         times = Counter(info.filename for info in self.infos)
         with zipfile.ZipFile(self.path) as archive:
             for info in self.infos:
-                if info.filename != MANIFEST and not info.filename.endswith(".npy"):
+                if info.filename != NPZ_MANIFEST and not info.filename.endswith(".npy"):
                     yield f"{info.filename}: is no part of a dataset"
                 elif times[info.filename] > 1:
                     yield f"{info.filename}: is in it more than once"
@@ -229,19 +233,6 @@ class MixedNpz:
 
     def close(self) -> None:
         self.kept.clear()
-
-
-def _check_ratio(path: Path, info: zipfile.ZipInfo) -> None:
-    if info.compress_type != zipfile.ZIP_STORED and info.file_size > max(SMALL, MOST_RATIO * info.compress_size):
-        sizes = f"{info.compress_size:,} bytes that claim to be {info.file_size:,}"
-        raise MixError(f"{path}: '{info.filename}' is {sizes}, which is not believed; save it with numpy.savez")
-
-
-def _text(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    try:
-        return archive.read(info)
-    except TORN as e:
-        raise MixError(f"{path}: '{info.filename}' cannot be unpacked ({e}); copy or make the file again") from e
 
 
 def _damage(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str | None:

@@ -1,13 +1,19 @@
-"""Files and folders where a dataset is made: opened plainly, removed, made to last."""
+"""Where a dataset is made, and the step to its final name.
+
+A dataset is made under `OUT.part`. A file takes its final name by one rename. A folder cannot be renamed over another:
+the old one steps aside to `OUT.part.old`, the new one gets its name, and only then is the old one removed. A kill in
+between leaves both, the new one in place or still `OUT.part`, which can be resumed.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
-import stat
 from pathlib import Path
 
+from mixcli.datasets.plain_files import remove, sync_path
+from mixcli.datasets.recognise import check_own, replaceable
 from mixcli.errors import MixError
 
 PART = ".part"
@@ -18,53 +24,46 @@ def part_of(out: Path) -> Path:
     return out.with_name(out.name + PART)
 
 
-def open_plain(path: Path | str, line: int | None = None) -> tuple[int, int]:
-    """Open a file of an untrusted folder to read -> descriptor, bytes. MixError for a link or anything but a file.
+def _aside(out: Path) -> Path:
+    return out.with_name(part_of(out).name + ".old")
 
-    line: that of metadata.jsonl which names it.
-    """
-    address = f"{path}" if line is None else f"{path} (metadata.jsonl, line {line})"
+
+def clear(part: Path) -> None:
+    """Remove the part of an earlier run, whatever its container, but no folder in which anything else lies."""
+    if part.is_dir() and not part.is_symlink():
+        check_own(part)
+    remove(part)
+
+
+def put_in_place(part: Path, out: Path) -> None:
+    """Give the part, complete and on the disk, its final name."""
+    replaceable(out)
+    if os.path.lexists(out) and (out.is_dir() or part.is_dir()):
+        clear(_aside(out))
+        os.rename(out, _aside(out))
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    except OSError as e:
-        why = {errno.ELOOP: "is a symbolic link, which is not followed", errno.ENOENT: "is missing"}
-        raise MixError(f"{address}: {why.get(e.errno, f'cannot be read ({e.strerror})')}") from e
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
-        os.close(descriptor)
-        raise MixError(f"{address}: is no regular file")
-    return descriptor, found.st_size
+        os.replace(part, out)
+        sync_path(out.parent)
+    finally:
+        settle(out)
 
 
-def is_plain(path: Path) -> bool:
-    """Whether it is a file, and no link to one."""
-    return path.is_file() and not path.is_symlink()
+def settle(out: Path) -> None:
+    """What was put aside is removed if its successor is in place, else it gets its name back."""
+    aside = _aside(out)
+    if os.path.lexists(aside):
+        if os.path.lexists(out):
+            clear(aside)
+        else:
+            os.rename(aside, out)
 
 
 def no_room(error: Exception | None, out: Path, size: int) -> MixError:
     """What to say where a dataset of `size` bytes does not fit; HDF5 reports a full disk in its own words."""
     free = shutil.disk_usage(out.parent).free
-    if error is None or getattr(error, "errno", None) == errno.ENOSPC or free < size:
-        return MixError(
-            f"{out}: needs {size / 1e6:,.1f} MB and {free / 1e6:,.1f} MB are free there; nothing was written, "
-            "make room or choose another --out"
-        )
-    why = getattr(error, "strerror", None) or error
-    return MixError(f"{out}: cannot be written ({why})")
-
-
-def remove(path: Path) -> None:
-    """A file, a link (not what it points to) or a whole folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def sync_path(path: Path) -> None:
-    """Make a file, or the names in a folder, outlast a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    if error is None or is_full or free < size:
+        reason = f"needs {size / 1e6:,.1f} MB and {free / 1e6:,.1f} MB are free there"
+        return MixError(reason, at=out, advice="nothing was written, make room or choose another --out")
+    why = (error.strerror if isinstance(error, OSError) else None) or error
+    return MixError(f"cannot be written ({why})", at=out)

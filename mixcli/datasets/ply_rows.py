@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from mixcli.data.fields import Field
+from mixcli.datasets.contract import RowFiles, Rows
 from mixcli.datasets.metadata import CLOUDS
-from mixcli.datasets.place import open_plain
+from mixcli.datasets.plain_files import check_folders, open_plain
 from mixcli.errors import MixError
 
 OF_ROWS = ("label", "soft_label", "parent", "parent_label", "weight", "draw", "query")  # never of points
@@ -30,13 +31,13 @@ def split_fields(fields: tuple[Field, ...], path: Path) -> tuple[tuple[Field, ..
     """Fields of points, which go to the .ply files, and the others."""
     data = next((f for f in fields if f.name == "data"), None)
     if data is None or len(data.shape) != 2 or data.shape[1] != 3 or data.dtype != "<f4":
-        raise MixError(
-            f"{path}: a folder is of clouds, 'data' (N, 3) <f4 a row, or of images, (H, W, 3) |u1; write .h5 or .npz"
-        )
+        reason = "a folder is of clouds, 'data' (N, 3) <f4 a row, or of images, (H, W, 3) |u1"
+        raise MixError(reason, at=path, advice="write .h5 or .npz")
     points = tuple(f for f in fields if f.name not in OF_ROWS and f.shape[:1] == data.shape[:1])
     for f in points:
         if np.dtype(f.dtype).str[1:] not in TYPES:
-            raise MixError(f"{path}: .ply has no type for field '{f.name}' ({f.dtype}); write .h5 or .npz")
+            reason = f".ply has no type for field '{f.name}' ({f.dtype})"
+            raise MixError(reason, at=path, advice="write .h5 or .npz")
     return points, tuple(f for f in fields if f not in points)
 
 
@@ -44,6 +45,7 @@ class PlyRows:
     """The record that each file of a dataset is."""
 
     naming, together = CLOUDS, True
+    loss = None  # nothing comes back otherwise
 
     def __init__(self, fields: tuple[Field, ...], path: Path):
         self.in_files, self.others = split_fields(fields, path)
@@ -55,13 +57,7 @@ class PlyRows:
         self.fixed = self.header == np.frombuffer(blank[1], np.uint8)  # what no comment's number changes
         vertex = [(f.name, _stored(f), f.shape[1:]) for f in self.in_files]
         self.record = np.dtype([("header", "u1", self.header.shape), ("vertex", vertex, (self.count,))])
-
-    @property
-    def bytes(self) -> int:
-        """Of one file."""
-        return self.record.itemsize
-
-    expected = least = bytes
+        self.bytes = self.expected = self.least = self.record.itemsize  # of one file
 
     def _template(self) -> bytes:
         lines = ["ply", "format binary_little_endian 1.0", f"comment row %-{SLOT}d"]
@@ -72,7 +68,7 @@ class PlyRows:
             lines += [f"property {TYPES[np.dtype(f.dtype).str[1:]]} {name}" for name in property_names(f)]
         return "\n".join([*lines, "end_header\n"]).encode()
 
-    def pack(self, first: int, arrays: dict[str, np.ndarray]) -> list[tuple[memoryview, ...]]:
+    def pack(self, first: int, arrays: Rows) -> list[tuple[memoryview, ...]]:
         """Consecutive rows from row `first` -> the files of each."""
         rows = np.arange(first, first + len(arrays["data"]))
         numbers = np.column_stack([rows, *(arrays[f.name].reshape(len(rows), -1) for f in self.slots)]).tolist()
@@ -83,13 +79,12 @@ class PlyRows:
             records["vertex"][f.name] = _fitting(f, arrays[f.name], first)
         return [(row.data,) for row in records.view(np.uint8).reshape(len(rows), self.bytes)]
 
-    def unpack(self, records: np.ndarray, name: str) -> np.ndarray:
-        """A field of points from records -> (m, N, ...)."""
-        f = next(f for f in self.in_files if f.name == name)
-        return records["vertex"][name].astype(f.dtype)
+    def changed(self, files: RowFiles) -> Rows:
+        """Nothing."""
+        return {}
 
-    def read(self, root: Path, names: list[str], rows: np.ndarray, wanted: str | None = None) -> np.ndarray:
-        """Records (m,) of files, which are what they should be to the byte, or MixError; all fields of them."""
+    def read(self, root: Path, names: list[str], rows: np.ndarray, wanted: str | None = None) -> Rows:
+        """Views (m,N,...) of records, which are what they should be to the byte, or MixError; all fields of them."""
         check_folders(root, names)
         records = np.empty(len(names), self.record)
         raw = records.view(np.uint8).reshape(len(names), self.bytes)
@@ -98,14 +93,15 @@ class PlyRows:
             self._read_one(prefix + name, int(row) + 1, view)
         wrong = (records["header"][:, self.fixed] != self.header[self.fixed]).any(1)
         if wrong.any():
-            raise MixError(f"{prefix}{names[wrong.argmax()]}: its header is not as mixcli wrote it")
-        return records
+            raise MixError("its header is not as mixcli wrote it", at=f"{prefix}{names[wrong.argmax()]}")
+        return {f.name: records["vertex"][f.name] for f in self.in_files}
 
     def _read_one(self, path: str, line: int, into: np.ndarray) -> None:
         descriptor, size = open_plain(path, line)
         try:
-            if size != self.bytes or os.readv(descriptor, [into]) != size:
-                raise MixError(f"{path}: holds {size:,} bytes, a row of this dataset {self.bytes:,}; it was changed")
+            if size != self.bytes or os.readv(descriptor, [into.data]) != size:
+                reason = f"holds {size:,} bytes, a row of this dataset {self.bytes:,}"
+                raise MixError(reason, at=path, advice="it was changed")
         finally:
             os.close(descriptor)
 
@@ -122,13 +118,6 @@ def property_names(f: Field) -> tuple[str, ...]:
     return (f.name,) if columns == 1 else tuple(f"{f.name}_{i}" for i in range(columns))
 
 
-def check_folders(root: Path, names: list[str]) -> None:
-    """No file is reached through a linked folder."""
-    for folder in {name.split("/")[0] for name in names}:
-        if os.path.islink(root / folder):
-            raise MixError(f"{root / folder}: is a symbolic link, which is not followed")
-
-
 def _stored(f: Field) -> np.dtype:
     return np.dtype("<i4") if np.dtype(f.dtype).str[1:] == "i8" else np.dtype(f.dtype).newbyteorder("<")
 
@@ -141,5 +130,6 @@ def _fitting(f: Field, array: np.ndarray, first: int) -> np.ndarray:
             outside = (array < limits.min) | (array > limits.max)
             row = int(np.flatnonzero(outside.reshape(len(array), -1).any(1))[0])
             value = int(array[outside].flat[0])
-            raise MixError(f"row {first + row}: '{f.name}' holds {value}, too large for a .ply; write .h5 or .npz")
+            reason = f"'{f.name}' holds {value}, too large for a .ply"
+            raise MixError(reason, at=f"row {first + row}", advice="write .h5 or .npz")
     return array

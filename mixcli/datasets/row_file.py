@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeGuard
 
 import numpy as np
 
 from mixcli.data.fields import Field
-from mixcli.datasets.container import clear, put_in_place, settle
-from mixcli.datasets.place import is_plain, no_room, part_of, remove, sync_path
+from mixcli.datasets.contract import RowFiles, Rows
+from mixcli.datasets.place import clear, no_room, part_of, put_in_place, settle
+from mixcli.datasets.plain_files import is_plain, remove, sync_path
+from mixcli.datasets.system import claim, sync_data
 from mixcli.errors import MixError
 
 BLOCK = 1 << 24  # bytes copied or read at a time
@@ -22,7 +24,8 @@ BLOCK = 1 << 24  # bytes copied or read at a time
 class RowFile:
     """Rows of `OUT.part`, by pwrite; `seal` makes it `OUT`. A container says how it is laid out and how it ends."""
 
-    container: str
+    container: ClassVar[str]
+    pictures = None
 
     def __init__(self, out: Path, fields: tuple[Field, ...], rows: int):
         self.out, self.fields, self.rows = out, fields, rows
@@ -59,12 +62,11 @@ class RowFile:
 
     def reopen(self, layout: dict[str, Any]) -> None:
         """Go on with a `.part`. One that was killed while its end was written is laid out again."""
-        offsets = known_layout(self, layout).get("offsets")
+        offsets = known_layout(self.part, self.container, layout).get("offsets")
         if not is_plain(self.part):
-            raise MixError(f"{self.part}: is no file as this run makes it; --overwrite starts again")
-        whole = isinstance(offsets, dict) and set(offsets) == {f.name for f in self.fields}
-        if not whole or not all(type(o) is int and o >= 0 for o in offsets.values()):
-            raise MixError(f"{self.part}: its journal is damaged; --overwrite starts again")
+            raise MixError("is no file as this run makes it", at=self.part, advice="--overwrite starts again")
+        if not self._are_offsets(offsets):
+            raise MixError("its journal is damaged", at=self.part, advice="--overwrite starts again")
         self.offsets = offsets
         if not self.is_laid_out(offsets):
             remove(self.fresh)
@@ -72,6 +74,12 @@ class RowFile:
             self._copy_rows(offsets, self.fresh)
             os.replace(self.fresh, self.part)
         self.descriptor = os.open(self.part, os.O_RDWR)
+
+    def _are_offsets(self, value: object) -> TypeGuard[dict[str, int]]:
+        """Whether a journal's word for where each field begins is one."""
+        if not isinstance(value, dict) or set(value) != {f.name for f in self.fields}:
+            return False
+        return all(type(o) is int and o >= 0 for o in value.values())
 
     def _laid_out(self, path: Path) -> dict[str, int]:
         try:
@@ -90,18 +98,19 @@ class RowFile:
                     target.write(block)
                     left -= len(block)
 
-    def write(self, window: int, first: int, arrays: dict[str, np.ndarray]) -> None:
-        """Consecutive rows of every field, from row `first`."""
+    def write(self, window: int, first: int, arrays: Rows, ready: RowFiles | None = None) -> Rows:
+        """Consecutive rows of every field, from row `first` -> the same, since nothing is lost."""
         check_rows(self.fields, arrays)
         for f in self.fields:
             array = np.ascontiguousarray(arrays[f.name])
             write_all(self.descriptor, array, self.offsets[f.name] + first * f.row_bytes)
+        return arrays
 
     def finish(self, window: int) -> None:
         """Its rows are on the disk when this returns."""
-        getattr(os, "fdatasync", os.fsync)(self.descriptor)
+        sync_data(self.descriptor)
 
-    def read(self, window: int, first: int, count: int) -> dict[str, np.ndarray]:
+    def read(self, window: int, first: int, count: int) -> Rows:
         """Consecutive rows of every field, as written."""
         return {
             f.name: read_rows(self.descriptor, f.dtype, (count, *f.shape), self.offsets[f.name] + first * f.row_bytes)
@@ -128,13 +137,11 @@ class RowFile:
         self.descriptor = -1
 
 
-def known_layout(sink: Any, layout: dict[str, Any]) -> dict[str, Any]:
+def known_layout(part: Path, container: str, layout: dict[str, Any]) -> dict[str, Any]:
     """The layout of an earlier run, if that run made this container."""
-    if layout.get("container") != sink.container:
-        raise MixError(
-            f"{sink.part}: belongs to a run that wrote {layout.get('container')!r}, not {sink.container!r}; "
-            "--overwrite starts again"
-        )
+    if layout.get("container") != container:
+        reason = f"belongs to a run that wrote {layout.get('container')!r}, not {container!r}"
+        raise MixError(reason, at=part, advice="--overwrite starts again")
     return layout
 
 
@@ -148,7 +155,7 @@ def check_rows(fields: tuple[Field, ...], arrays: dict[str, np.ndarray]) -> None
 
 def write_all(descriptor: int, array: np.ndarray | bytes, offset: int) -> None:
     """All bytes of a contiguous array, at a place of a file."""
-    view = memoryview(array).cast("B") if len(array) and memoryview(array).nbytes else memoryview(b"")
+    view = _bytes_of(array)
     while view:
         done = os.pwrite(descriptor, view, offset)
         view, offset = view[done:], offset + done
@@ -157,16 +164,20 @@ def write_all(descriptor: int, array: np.ndarray | bytes, offset: int) -> None:
 def read_rows(descriptor: int, dtype: str | np.dtype, shape: tuple[int, ...], offset: int) -> np.ndarray:
     """An array at a place of a file; zeros where the file has ended."""
     array = np.zeros(shape, dtype)
-    view = memoryview(array).cast("B") if array.size else memoryview(b"")
+    view = _bytes_of(array)
     while view and (done := os.preadv(descriptor, [view], offset)):
         view, offset = view[done:], offset + done
     return array
 
 
+def _bytes_of(array: np.ndarray | bytes) -> memoryview:
+    """What lies in memory, without a copy; `cast` refuses what is empty."""
+    view = memoryview(array) if isinstance(array, bytes) else array.data
+    return view.cast("B") if view.nbytes else memoryview(b"")
+
+
 def reserve(path: Path) -> None:
     """Claim the blocks now, so that a full disk shows before any work is done."""
     with open(path, "r+b") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size and hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
+        claim(file.fileno(), os.fstat(file.fileno()).st_size)
         os.fsync(file.fileno())

@@ -10,13 +10,12 @@ from __future__ import annotations
 import tempfile
 from io import RawIOBase
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import IO, Any
 
 from mixcli.data.fields import Field
-from mixcli.datasets.codecs import as_stored, told
-from mixcli.datasets.container import pack
+from mixcli.datasets.codec import as_stored, told
+from mixcli.datasets.contract import Rows
+from mixcli.datasets.manifest_text import pack
 from mixcli.datasets.row_file import check_rows
 from mixcli.datasets.tar_sink import END, codec_of_pictures, samples
 from mixcli.errors import MixError
@@ -37,9 +36,9 @@ class StreamSink:
         self.digits = max(6, len(str(rows - 1)))
         self.row = 0  # the next that goes out
         self.early: dict[int, tuple[int, int]] = {}  # rows that wait: where, and how many bytes
-        self.waiting: Any = None  # the temporary file
+        self.waiting: IO[bytes] | None = None  # the temporary file
 
-    def write(self, window: int, first: int, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def write(self, window: int, first: int, arrays: Rows) -> Rows:
         """Consecutive rows of every field, from row `first`."""
         check_rows(self.fields, arrays)
         row, parts = first, []
@@ -60,8 +59,9 @@ class StreamSink:
         try:
             self.early[row] = self.waiting.tell(), self.waiting.write(sample)
         except OSError as e:
-            where = f"{tempfile.gettempdir()}: the originals cannot wait there ({e.strerror})"
-            raise MixError(f"{where}; make room, or TMPDIR names another folder") from e
+            reason = f"the originals cannot wait there ({e.strerror})"
+            advice = "make room, or TMPDIR names another folder"
+            raise MixError(reason, at=tempfile.gettempdir(), advice=advice) from e
 
     def _send(self, data: bytes) -> None:
         view = memoryview(data)
@@ -71,14 +71,16 @@ class StreamSink:
         except BrokenPipeError:  # the reader has seen enough
             raise
         except OSError as e:
-            raise MixError(f"--out -: cannot be written ({e.strerror}); make room where the stream goes") from e
+            advice = "make room where the stream goes"
+            raise MixError(f"cannot be written ({e.strerror})", at="--out -", advice=advice) from e
 
     def seal(self, manifest: dict[str, Any], class_names: tuple[str, ...] | None) -> str:
         """Send what waits, end the archive -> its manifest, with what is said of the pictures."""
-        for row in sorted(self.early):
-            at, size = self.early[row]
-            self.waiting.seek(at)
-            self._add(row, self.waiting.read(size))
+        if self.waiting is not None:
+            for row in sorted(self.early):
+                at, size = self.early[row]
+                self.waiting.seek(at)
+                self._add(row, self.waiting.read(size))
         if self.row != self.rows:
             raise AssertionError(f"row {self.row} was never written")
         self._send(END)

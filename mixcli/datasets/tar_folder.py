@@ -20,25 +20,17 @@ from pathlib import Path
 import numpy as np
 
 from mixcli.data.fields import Field
-from mixcli.datasets.folder import BESIDE, MANIFEST, MixedFolder
+from mixcli.datasets.contract import Rows
+from mixcli.datasets.folder_names import BESIDE, MANIFEST, TAR, tars_of
+from mixcli.datasets.folder_reader import FolderReader
 from mixcli.datasets.metadata import decode_fields, longest
 from mixcli.datasets.picture_rows import PictureRows, most_bytes
-from mixcli.datasets.place import open_plain
+from mixcli.datasets.plain_files import open_plain
 from mixcli.errors import MixError
 from mixcli.files.tar_index import members
 
-TAR = re.compile(r"[0-9]{5,9}\.tar")
 MEMBER = re.compile(r"([0-9]{6,12})(\.[a-z.]{3,9})")
 JSON = ".json"
-
-
-def tar_name(window: int) -> str:
-    """Of a window's archive.
-
-    >>> tar_name(3)
-    '00003.tar'
-    """
-    return f"{window:05d}.tar"
 
 
 def kinds_of(codec: PictureRows) -> list[str]:
@@ -52,11 +44,11 @@ class TarIndex:
     def __init__(self, tars: list[Path], codec: PictureRows):
         self.tars, self.kinds = tars, kinds_of(codec)
         self.most = dict(zip(self.kinds, [*map(most_bytes, codec.in_files), longest(codec.others)], strict=True))
-        found = {kind: array("q") for kind in self.kinds}
+        entries = {kind: array("q") for kind in self.kinds}
         for number, path in enumerate(tars):
             for kind, row, offset, size in self._members(path):
-                found[kind].extend((row, number, offset, size))
-        self.rows, self.where = self._joined(found)
+                entries[kind].extend((row, number, offset, size))
+        self.rows, self.where = self._joined(entries)
         self.digits = max(6, len(str(self.rows.max(initial=0))))
 
     def __len__(self) -> int:
@@ -68,22 +60,26 @@ class TarIndex:
         for member in members(path):
             parts = MEMBER.fullmatch(member.name)
             if member.kind != "file" or not parts or parts[2] not in self.most:
-                raise MixError(f"{path}: holds {member.name[:80]!r}, which is none of a row's files; it was changed")
+                reason = f"holds {member.name[:80]!r}, which is none of a row's files"
+                raise MixError(reason, at=path, advice="it was changed")
             if member.size > self.most[parts[2]]:
-                raise MixError(f"{path}: {member.name} of {member.size:,} bytes is too large for a row of this dataset")
+                reason = f"{member.name} of {member.size:,} bytes is too large for a row of this dataset"
+                raise MixError(reason, at=path)
             yield parts[2], int(parts[1]), member.offset, member.size
 
-    def _joined(self, found: dict[str, array]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def _joined(self, entries: dict[str, array[int]]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Rows (M,), and (M,3) of each kind: number of the archive, offset, size."""
-        tables = {kind: _by_row(np.array(entries, np.int64).reshape(-1, 4)) for kind, entries in found.items()}
+        tables = {kind: _by_row(np.array(flat, np.int64).reshape(-1, 4)) for kind, flat in entries.items()}
         rows = tables[JSON][:, 0]
         for kind, table in tables.items():
             again = np.flatnonzero(np.diff(table[:, 0]) == 0)
             if len(again):
                 _, number, _, _ = table[again[0] + 1]
-                raise MixError(f"{self.tars[number]}: {table[again[0], 0]:06d}{kind} is there twice; it was changed")
+                reason = f"{table[again[0], 0]:06d}{kind} is there twice"
+                raise MixError(reason, at=self.tars[number], advice="it was changed")
             if len(lone := np.setxor1d(rows, table[:, 0])):
-                raise MixError(f"{self.tars[0].parent}: row {lone[0]} lacks its {kind} or {JSON}; it was changed")
+                reason = f"row {lone[0]} lacks its {kind} or {JSON}"
+                raise MixError(reason, at=self.tars[0].parent, advice="it was changed")
         return rows, {kind: table[:, 1:] for kind, table in tables.items()}
 
     @property
@@ -91,9 +87,9 @@ class TarIndex:
         """Bytes of the longest line."""
         return int(self.where[JSON][:, 2].max(initial=0))
 
-    def lines(self, places: np.ndarray) -> list[bytes]:
+    def lines(self, numbers: np.ndarray) -> list[bytes]:
         """The JSON of rows, by their places in the index."""
-        return [self.contents(JSON, int(place))[1] for place in places]
+        return [self.contents(JSON, int(place))[1] for place in numbers]
 
     def contents(self, kind: str, place: int) -> tuple[str, bytes]:
         """Address and bytes of a member."""
@@ -117,44 +113,45 @@ def _by_row(table: np.ndarray) -> np.ndarray:
     return table[np.argsort(table[:, 0], kind="stable")]
 
 
-class MixedTars(MixedFolder):
+class MixedTars(FolderReader):
     """A finished dataset, read by rows."""
 
-    kind = "folder of .tar"
-    container = "tar"
+    container, kind = "tar", "folder of .tar"
+
+    @cached_property
+    def picture_rows(self) -> PictureRows:
+        """The codec; MixError where it is none of pictures."""
+        if not isinstance(self.codec, PictureRows):
+            reason = f"archives are of images, and its {MANIFEST} is of clouds"
+            raise MixError(reason, at=self.path, advice="it was changed")
+        return self.codec
 
     @cached_property
     def index(self) -> TarIndex:
         """Of the rows, all of them."""
-        if not isinstance(self.codec, PictureRows):
-            raise MixError(f"{self.path}: archives are of images, and its {MANIFEST} is of clouds; it was changed")
-        index = TarIndex(tars_of(self.path), self.codec)
+        index = TarIndex(tars_of(self.path), self.picture_rows)
         if (index.rows != np.arange(len(index))).any():
             missing = int((index.rows != np.arange(len(index))).argmax())
-            raise MixError(f"{self.path}: row {missing} is missing; an archive was removed")
+            raise MixError(f"row {missing} is missing", at=self.path, advice="an archive was removed")
         return index
 
-    def _decoded_chunk(self, fields: tuple[Field, ...], rows: np.ndarray) -> tuple[list[str], dict[str, np.ndarray]]:
+    def _decoded_chunk(self, fields: tuple[Field, ...], rows: np.ndarray) -> tuple[list[str], Rows]:
         names = [""] * len(rows)
-        return names, decode_fields(fields, self.index.lines(rows), lambda i: self._address(int(rows[i])))
+        return names, decode_fields(fields, self.index.lines(rows), lambda i: self.index.address(JSON, int(rows[i])))
 
-    def _address(self, row: int) -> str:
-        return self.index.address(JSON, row)
+    def _read_files(self, rows: np.ndarray, name: str) -> Rows:
+        return {name: self.index.pictures(self.picture_rows, self._field(name), rows)}
 
-    def _records(self, rows: np.ndarray, name: str) -> dict[str, np.ndarray]:
-        return {name: self.index.pictures(self.codec, self._field(name), rows)}
-
-    def files(self, first: int, count: int) -> Iterator[tuple[bytes, ...]]:
-        """The pictures' files of consecutive rows as they are, in the order of `naming.files`."""
-        kinds = kinds_of(self.codec)[:-1]
+    def _files(self, first: int, count: int) -> Iterator[tuple[bytes, ...]]:
+        kinds = kinds_of(self.picture_rows)[:-1]
         return (tuple(self.index.contents(kind, row)[1] for kind in kinds) for row in range(first, first + count))
 
     def _fault(self, numbered: tuple[int, str]) -> str | None:
         try:
             for f in self.codec.in_files:
-                self.index.pictures(self.codec, f, np.array([numbered[0]]))
+                self.index.pictures(self.picture_rows, f, np.array([numbered[0]]))
         except MixError as e:
-            return self._short(e)
+            return self._told(e)
         return None
 
     def _strays(self, named: set[str]) -> Iterator[str | None]:
@@ -162,8 +159,3 @@ class MixedTars(MixedFolder):
             known = entry.name in (MANIFEST, *BESIDE) or entry.name.startswith(".") or TAR.fullmatch(entry.name)
             if not known:
                 yield f"{entry.name}: is no part of the dataset"
-
-
-def tars_of(folder: Path) -> list[Path]:
-    """The archives, window after window."""
-    return sorted((p for p in folder.iterdir() if TAR.fullmatch(p.name)), key=lambda p: int(p.stem))

@@ -15,14 +15,17 @@ from typing import Any
 import numpy as np
 
 from mixcli.data.fields import Field
-from mixcli.datasets.codecs import READY, as_stored, changed, codec_of, told
-from mixcli.datasets.container import clear, pack, put_in_place, settle
-from mixcli.datasets.folder import MANIFEST
+from mixcli.datasets.codec import as_stored, kind_of, told
+from mixcli.datasets.codecs import codec_of
+from mixcli.datasets.contract import FileBytes, RowFiles, Rows
+from mixcli.datasets.folder_names import MANIFEST, UNFINISHED, tar_name, tars_of
+from mixcli.datasets.manifest_text import pack
 from mixcli.datasets.metadata import check_fields, decode_fields, encode, line_bytes
 from mixcli.datasets.picture_rows import PictureRows
-from mixcli.datasets.place import no_room, part_of, remove
+from mixcli.datasets.place import clear, no_room, part_of, put_in_place, settle
+from mixcli.datasets.plain_files import remove
 from mixcli.datasets.row_file import check_rows, known_layout
-from mixcli.datasets.tar_folder import JSON, TarIndex, kinds_of, tar_name, tars_of
+from mixcli.datasets.tar_folder import JSON, TarIndex, kinds_of
 from mixcli.errors import MixError
 from mixcli.files.picture_files import Encoding
 
@@ -41,6 +44,7 @@ class TarSink:
         self.out, self.fields, self.rows = out, fields, rows
         self.part = part_of(out)
         self.codec = codec_of_pictures(fields, out, how)
+        self.pictures = kind_of(self.codec)
         self.digits = max(6, len(str(rows - 1)))
         self.layout: dict[str, Any] = {"container": self.container, "digits": self.digits, **told(self.codec)}
         self.window: int | None = None
@@ -67,18 +71,19 @@ class TarSink:
 
     def reopen(self, layout: dict[str, Any]) -> None:
         """Go on with an `OUT.part/`, without what an unfinished window or end left there."""
-        if known_layout(self, layout) != self.layout or self.part.is_symlink() or not self.part.is_dir():
-            raise MixError(f"{self.part}: is no folder as this run makes it; --overwrite starts again")
-        for leftover in (*self.part.glob("*.tmp"), self.part / MANIFEST):
+        layout = known_layout(self.part, self.container, layout)
+        if layout != self.layout or self.part.is_symlink() or not self.part.is_dir():
+            raise MixError("is no folder as this run makes it", at=self.part, advice="--overwrite starts again")
+        for leftover in (*self.part.glob(f"*{UNFINISHED}"), self.part / MANIFEST):
             remove(leftover)
 
-    def write(self, window: int, first: int, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def write(self, window: int, first: int, arrays: Rows, ready: RowFiles | None = None) -> Rows:
         """Consecutive rows of every field, from row `first`; a window that was there before is made anew."""
         check_rows(self.fields, arrays)
         if window != self.window:
             self._begin(window)
         parts = []
-        for rows, more in samples(self.codec, self.digits, first, arrays):
+        for rows, more in samples(self.codec, self.digits, first, arrays, ready):
             for sample in rows:
                 self._append(sample)
             parts.append(more)
@@ -86,19 +91,19 @@ class TarSink:
 
     def _begin(self, window: int) -> None:
         self.close()
-        for path in (self._path(window), self._path(window, ".tmp")):
+        for path in (self._path(window), self._path(window, UNFINISHED)):
             remove(path)
-        self.file = os.open(self._path(window, ".tmp"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        self.file = os.open(self._path(window, UNFINISHED), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         self.window = window
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, data: FileBytes) -> None:
         view = memoryview(data)
         try:
             while view:
                 view = view[os.write(self.file, view) :]
         except OSError as e:
-            why = f"cannot be written ({e.strerror}); make room, then --resume goes on with the finished windows"
-            raise MixError(f"{self.part}: {why}") from e
+            advice = "make room, then --resume goes on with the finished windows"
+            raise MixError(f"cannot be written ({e.strerror})", at=self.part, advice=advice) from e
 
     def finish(self, window: int) -> None:
         """The window's archive gets its name. A power cut may still empty it, which its digest shows."""
@@ -106,29 +111,30 @@ class TarSink:
             return  # it has no rows
         self._append(END)
         self.close()
-        os.replace(self._path(window, ".tmp"), self._path(window))
+        os.replace(self._path(window, UNFINISHED), self._path(window))
 
-    def read(self, window: int, first: int, count: int) -> dict[str, np.ndarray]:
+    def read(self, window: int, first: int, count: int) -> Rows:
         """Consecutive rows of a finished window as written; MixError where one is missing or damaged."""
         path = self._path(window)
         if self.index is None or self.index.tars != [path]:
             self.index = TarIndex([path], self.codec)
-        places = np.searchsorted(self.index.rows, np.arange(first, first + count))
-        found = self.index.rows[places[places < len(self.index)]]
-        if len(found) != count or (found != np.arange(first, first + count)).any():
-            raise MixError(f"{path}: lacks one of the rows {first} to {first + count - 1}")
-        lines = self.index.lines(places)
-        arrays = decode_fields(self.codec.others, lines, lambda i: self.index.address(JSON, int(places[i])))
-        return arrays | {f.name: self.index.pictures(self.codec, f, places) for f in self.codec.in_files}
+        index, wanted = self.index, np.arange(first, first + count)
+        places = np.searchsorted(index.rows, wanted)
+        there = index.rows[places[places < len(index)]]
+        if len(there) != count or (there != wanted).any():
+            raise MixError(f"lacks one of the rows {first} to {first + count - 1}", at=path)
+        lines = index.lines(places)
+        arrays = decode_fields(self.codec.others, lines, lambda i: index.address(JSON, int(places[i])))
+        return arrays | {f.name: index.pictures(self.codec, f, places) for f in self.codec.in_files}
 
     def seal(self, manifest: dict[str, Any], class_names: tuple[str, ...] | None) -> None:
         """Write the manifest, put everything on the disk at once, rename."""
         self.close()
         rows = TarIndex(tars_of(self.part), self.codec).rows
         if len(rows) > self.rows or (rows != np.arange(len(rows))).any():
-            raise MixError(f"{self.part}: holds rows that are not its own; --overwrite starts again")
+            raise MixError("holds rows that are not its own", at=self.part, advice="--overwrite starts again")
         if len(rows) < self.rows:
-            raise MixError(f"{self.part}: row {len(rows)} was never written; --resume goes on")
+            raise MixError(f"row {len(rows)} was never written", at=self.part, advice="--resume goes on")
         remove(self.part / MANIFEST)
         (self.part / MANIFEST).write_text(pack({**manifest, **told(self.codec)}, class_names, indent=1) + "\n")
         os.sync()
@@ -150,23 +156,24 @@ class TarSink:
 
 
 def samples(
-    codec: PictureRows, digits: int, first: int, arrays: dict[str, np.ndarray]
-) -> Iterator[tuple[list[bytes], dict[str, np.ndarray]]]:
+    codec: PictureRows, digits: int, first: int, arrays: Rows, ready: RowFiles | None = None
+) -> Iterator[tuple[list[bytes], Rows]]:
     """Consecutive rows from row `first`, some at a time: the members of each, and what is `changed` in them."""
     step, kinds = max(1, min(BLOCK, PACKED // codec.bytes)), kinds_of(codec)
     for start in range(0, len(arrays["data"]), step):
-        part = {name: a[start : start + step] for name, a in arrays.items()}
+        some = slice(start, start + step)
+        part = {name: a[some] for name, a in arrays.items()}
         keys = [f"{first + start + i:0{digits}d}" for i in range(len(part["data"]))]
-        lines, files = encode(codec.others, keys, part, None), codec.pack(first + start, part)
+        lines, files = encode(codec.others, keys, part, None), ready[some] if ready else codec.pack(first + start, part)
         rows = [_sample(key, kinds, (*f, line)) for key, f, line in zip(keys, files, lines, strict=True)]
-        yield rows, {} if READY in arrays else changed(codec, files)
+        yield rows, {} if ready else codec.changed(files)
 
 
-def _sample(key: str, kinds: list[str], contents: tuple[bytes, ...]) -> bytes:
+def _sample(key: str, kinds: list[str], contents: tuple[FileBytes, ...]) -> bytes:
     return b"".join(member(key + kind, data) for kind, data in zip(kinds, contents, strict=True))
 
 
-def member(name: str, data: bytes) -> bytes:
+def member(name: str, data: FileBytes) -> bytes:
     """Of an archive, with its header."""
     header = tarfile.TarInfo(name)
     header.size = len(data)
@@ -177,6 +184,7 @@ def codec_of_pictures(fields: tuple[Field, ...], out: Path, how: Encoding | None
     """MixError where the rows are no images."""
     codec = codec_of(fields, out, how)
     if not isinstance(codec, PictureRows):
-        raise MixError(f"{out}: webdataset is for images, and these are clouds; write a folder, .h5 or .npz")
+        reason = "webdataset is for images, and these are clouds"
+        raise MixError(reason, at=out, advice="write a folder, .h5 or .npz")
     check_fields(codec.others, out)
     return codec

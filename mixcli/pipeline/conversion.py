@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixcli.datasets.container import is_mixed, open_sink, replaceable
+from mixcli.datasets.container import open_sink
 from mixcli.datasets.dataset import Dataset
+from mixcli.datasets.recognise import is_mixed, replaceable
 from mixcli.errors import UsageError
 from mixcli.methods import get
 from mixcli.pipeline.job import Job, check_out, encoding_of, formatted

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixcli.datasets.codecs import FILES, READY, is_lossy
-from mixcli.datasets.container import container_of, open_sink, replaceable
-from mixcli.datasets.dataset import Dataset
+from mixcli.datasets.codec import FILES
+from mixcli.datasets.container import container_of, open_sink
+from mixcli.datasets.contract import PictureFiles, RowFiles, Rows, Sink
+from mixcli.datasets.dataset import Dataset, Layout
 from mixcli.datasets.digest import Digests, WindowDigest
 from mixcli.datasets.journal import Journal, journal_of
 from mixcli.datasets.recipe import differences
+from mixcli.datasets.recognise import replaceable
 from mixcli.errors import MixError, UsageError
 from mixcli.pipeline.job import check_out
 from mixcli.pipeline.report import Report
 
 if TYPE_CHECKING:
-    from mixcli.files.picture_files import Encoding
+    from mixcli.files.picture_files import Lossy
 
 
 def merge(
@@ -32,38 +34,39 @@ def merge(
     check_out(out, folder, paths)
     if os.path.lexists(out):
         if not overwrite:
-            raise UsageError(f"{out} exists; --overwrite replaces it")
+            raise UsageError(f"{out} exists", advice="--overwrite replaces it")
         replaceable(out)
     shards = [Dataset(path).require() for path in paths]
     _check_family(shards)
-    kind, how = _layout(shards, out, folder)
-    write(shards, open_sink(out, shards[0].fields, sum(s.rows for s in shards), kind, how), report)
+    layout, rows = _layout(shards, out, folder), sum(s.rows for s in shards)
+    write(shards, open_sink(out, shards[0].fields, rows, layout.container, layout.loss), report)
 
 
-def _layout(shards: list[Dataset], out: Path, folder: bool) -> tuple[str, Encoding | None]:
+def _layout(shards: list[Dataset], out: Path, folder: bool) -> Layout:
     """A folder is laid out as the shards are, which is what one run would have written."""
     kind = container_of(out, folder)
     if kind != "folder":
-        return kind, None
+        return Layout(kind, None)
     for other in shards[1:]:
         if other.layout != shards[0].layout:
             kinds = " and ".join(f"{s.path} is a {s.file.kind}" for s in (shards[0], other))
-            raise UsageError(f"--out {out}: {kinds}, so a folder could be either; name a .h5 or .npz file")
+            reason = f"{kinds}, so a folder could be either"
+            raise UsageError(reason, at=f"--out {out}", advice="name a .h5 or .npz file")
     return shards[0].layout
 
 
-def write(shards: list[Dataset], sink: Any, report: Report) -> dict[str, Any]:
+def write(shards: list[Dataset], sink: Sink, report: Report) -> dict[str, Any]:
     """Copy every window of these shards to a new dataset -> its manifest.
 
     Pictures in files of the sink's own kind are copied as they are. If the sink loses some of others, the manifest is
     as if they had been written so from the start.
     """
-    how = _loss(shards, sink)
+    loss = _loss(shards, sink)
     with closing(Journal(journal_of(sink.part))) as lock, closing(sink):
         sink.create()
         try:
             report.begin(sum(s.rows for s in shards), 0)
-            manifest = _manifest(shards, _copy(shards, sink, report, how is not None), how)
+            manifest = _manifest(shards, _copy(shards, sink, report, loss is not None), loss)
             sink.seal(manifest, shards[0].file.class_names)
         except BaseException:
             sink.discard()
@@ -77,9 +80,9 @@ def _check_family(shards: list[Dataset]) -> None:
     """Every shard of one run, each once."""
     first = shards[0]
     for other in shards[1:]:
-        told = differences({**first.recipe, "shard": 0}, {**other.recipe, "shard": 0})
-        if told:
-            raise UsageError(f"{other.path} is no shard of the run of {first.path}: {'; '.join(told)}")
+        unlike = differences({**first.recipe, "shard": 0}, {**other.recipe, "shard": 0})
+        if unlike:
+            raise UsageError(f"{other.path} is no shard of the run of {first.path}: {'; '.join(unlike)}")
     parts = first.recipe["shard"][1]
     numbers = sorted(s.recipe["shard"] for s in shards)
     if any(n != parts for _, n in numbers):
@@ -92,81 +95,90 @@ def _check_family(shards: list[Dataset]) -> None:
         raise UsageError(f"shard {names} is missing" if len(missing) == 1 else f"shards {names} are missing")
 
 
-def _loss(shards: list[Dataset], sink: Any) -> Encoding | None:
+def _loss(shards: list[Dataset], sink: Sink) -> Lossy | None:
     """What rows go through on their way to a sink, if that loses something."""
-    codec = getattr(sink, "codec", None)
-    if codec is None or not is_lossy(codec) or all(_same_files(s, sink) for s in shards):
+    if sink.pictures is None or all(_files_to_copy(shard, sink) for shard in shards):
         return None
-    return codec.how
+    return sink.pictures.loss
 
 
-def _same_files(shard: Dataset, sink: Any) -> bool:
-    """Whether both keep pictures in files of the same kind."""
-    ours, theirs = (getattr(of, "codec", None) for of in (shard.file, sink))
-    return bool(ours and theirs) and not ours.together and ours.naming == theirs.naming
+def _files_to_copy(shard: Dataset, sink: Sink) -> PictureFiles | None:
+    """The pictures' files of a shard, where the sink keeps pictures in files of the same kind."""
+    ours = shard.file.pictures
+    if ours is None or sink.pictures is None or ours.kind.naming != sink.pictures.naming:
+        return None
+    return ours
 
 
-def _rows(shard: Dataset, at: int, count: int, as_files: bool) -> dict[str, Any]:
-    """Consecutive rows of every field, and their files if those are to be copied."""
-    rows: dict[str, Any] = shard.read(at, count)
-    if as_files:
-        rows[READY] = list(shard.file.files(at, count))
-        if shard.file.lossy:
-            rows[FILES] = np.frombuffer(b"".join(files[0] for files in rows[READY]), np.uint8)
-    return rows
+def _rows(shard: Dataset, at: int, count: int, files: PictureFiles | None) -> tuple[Rows, RowFiles | None]:
+    """Consecutive rows of every field, with the bytes of lossy files, and the files that are to be copied."""
+    rows = shard.read(at, count)
+    if files is None:
+        return rows, None
+    ready = list(files.of_rows(at, count))
+    if files.kind.loss:
+        rows[FILES] = np.frombuffer(b"".join(row[0] for row in ready), np.uint8)
+    return rows, ready
 
 
-def _copy(shards: list[Dataset], sink: Any, report: Report, loses: bool) -> list[dict[str, Any]]:
+def _copy(shards: list[Dataset], sink: Sink, report: Report, loses: bool) -> list[dict[str, Any]]:
     """Write every window in the order of the whole run -> its entries for the manifest."""
-    owned = sorted(((w, shard) for shard in shards for w in shard.windows), key=lambda pair: pair[0][0])
-    mixes, row, entries = sum(s.mixes for s in shards), 0, []
+    owned = sorted(((w, shard) for shard in shards for w in shard.windows), key=lambda pair: pair[0].index)
+    mixes, row = sum(s.mixes for s in shards), 0
     samples = np.sort(np.concatenate([s.samples_of(w) for w, s in owned] or [np.empty(0, np.int64)]))
     facts = {w["window"]: w for s in shards for w in s.manifest["windows"]}
+    entries = []
     for window, shard in owned:
-        index, as_files = window[0], _same_files(shard, sink)
+        index, files = window.index, _files_to_copy(shard, sink)
         places = iter(mixes + np.searchsorted(samples, shard.samples_of(window)))
         digest, written, first = WindowDigest(shard.fields), WindowDigest(shard.fields), row
         for at, count in shard.blocks(window):
-            arrays = _rows(shard, at, count, as_files)
+            arrays, ready = _rows(shard, at, count, files)
             digest.update(arrays)
             arrays.pop(FILES, None)
-            if at < shard.mixes:
-                blocks, row = [(row, arrays)], row + count
-            else:
-                blocks = _scattered(arrays, places, count)
-            for start, block in blocks:
-                kept = sink.write(index, start, block)
+            for start, rows, their_files in _placed(arrays, ready, row if at < shard.mixes else places):
+                kept = sink.write(index, start, rows, their_files)
                 if loses:
                     written.update(kept)
+            row += count if at < shard.mixes else 0
             report.progress(count)
         if not _is_intact(digest.entries(), facts[index]):
-            raise MixError(f"{shard.path}: window {index} (from row {window[1]}) is damaged; make this shard again")
+            reason = f"window {index} (from row {window.first}) is damaged"
+            raise MixError(reason, at=shard.path, advice="make this shard again")
         sink.finish(index)
         entries.append({**facts[index], "first_row": first, **(written.entries() if loses else {})})
     return entries
 
 
-def _scattered(arrays: dict[str, Any], places: Iterator, count: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each of some rows by itself, and its place."""
-    for i in range(count):
-        yield int(next(places)), {name: array[i : i + 1] for name, array in arrays.items()}
+def _placed(
+    rows: Rows, ready: RowFiles | None, where: int | Iterator[np.int64]
+) -> Iterator[tuple[int, Rows, RowFiles | None]]:
+    """Rows and their files, and the row that they are in the whole: all in one piece, or each by itself.
+
+    where: of the first of them, or of each.
+    """
+    if isinstance(where, int):
+        yield where, rows, ready
+        return
+    for i in range(len(rows["data"])):
+        yield int(next(where)), {name: array[i : i + 1] for name, array in rows.items()}, ready and ready[i : i + 1]
 
 
-def _is_intact(found: Digests, told: Digests) -> bool:
+def _is_intact(seen: Digests, told: Digests) -> bool:
     """Of lossy files that are copied the bytes decide, whatever pixels this decoder sees in them."""
-    if "files_sha256" in found and "files_sha256" in told:
-        return found["files_sha256"] == told["files_sha256"]
-    return found["sha256"] == told["sha256"]
+    if "files_sha256" in seen and "files_sha256" in told:
+        return seen["files_sha256"] == told["files_sha256"]
+    return seen["sha256"] == told["sha256"]
 
 
-def _manifest(shards: list[Dataset], windows: list[dict[str, Any]], how: Encoding | None) -> dict[str, Any]:
-    """That of the first shard, with the sums of all. how: what its pictures lost on the way."""
+def _manifest(shards: list[Dataset], windows: list[dict[str, Any]], loss: Lossy | None) -> dict[str, Any]:
+    """That of the first shard, with the sums of all. loss: what its pictures went through on the way."""
     told = [s.manifest for s in shards]
-    if how is not None:
+    if loss is not None:
         from mixcli.files.picture_files import versions
 
-        more = {"recipe": {**shards[0].recipe, **how.recorded}, "windows": windows}
-        told[0] = {**told[0], **more, "versions": told[0]["versions"] | versions(how)}
+        more = {"recipe": {**shards[0].recipe, **loss.recorded}, "windows": windows}
+        told[0] = {**told[0], **more, "versions": told[0]["versions"] | versions(loss)}
     if len(shards) == 1:
         return told[0]
     whole = {**told[0], "recipe": {**told[0]["recipe"], "shard": [0, 1]}, "windows": windows}

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixcli.data.fields import Field
-from mixcli.datasets.container import open_mixed, open_sink, replaceable
+from mixcli.datasets.container import open_mixed, open_sink
 from mixcli.datasets.digest import Digest, WindowDigest, runs
 from mixcli.datasets.journal import Journal, Record, journal_of
 from mixcli.datasets.recipe import differences
+from mixcli.datasets.recognise import replaceable
 from mixcli.errors import MixError, UsageError
 from mixcli.pipeline.plan import Plan, Window
 from mixcli.pipeline.report import Report
@@ -137,7 +138,7 @@ class PartOutput:
 
     def write(self, window: int, first: int, arrays: dict[str, np.ndarray], digest: WindowDigest) -> None:
         """See Output."""
-        digest.update(self.sink.write(window, first, arrays) or arrays)
+        digest.update(self.sink.write(window, first, arrays))
 
     def finish_window(self, record: Record) -> None:
         """See Output: its rows are made durable, then the journal says so."""

@@ -1,4 +1,4 @@
-"""Rows of a dataset's fields, from a method's mixes or from unmixed samples."""
+"""RowMaker of a dataset's fields, from a method's mixes or from unmixed samples."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parents_of(mix: Mix, sides: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowMaker:
     """What turns mixes and samples into rows of every field."""
 
     source: Source

@@ -175,7 +175,7 @@ class Loop:
         def rows(round_: int, pairs: slice, mixes: Sequence[Mix]) -> dict[str, np.ndarray]:
             sides = work.sides(round_, pairs)[: min(self.setup.traits.parents, 2)]
             samples = np.stack([window.samples[side] for side in sides], 1)
-            return self.setup.rows.mixed(mixes, np.stack([parents_of(mix, samples) for mix in mixes], 1))
+            return self.setup.row_maker.mixed(mixes, np.stack([parents_of(mix, samples) for mix in mixes], 1))
 
         draws = Draws(self.job.seed, window.index, self.job.k)
         for arrays in self.engine.mixes(work, draws, rows, idle):
@@ -206,7 +206,7 @@ class Loop:
         for run_ in runs(rows[order]):
             at = position[order[: len(run_)]]
             order = order[len(run_) :]
-            arrays = self.setup.rows.originals(self.engine.unmixed(work, at), window.samples[at])
+            arrays = self.setup.row_maker.originals(self.engine.unmixed(work, at), window.samples[at])
             self._write(window, int(run_[0]), arrays, digest)
 
     def _record(self, window: Window, work: Work, digest: WindowDigest) -> Record:

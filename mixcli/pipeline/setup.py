@@ -16,7 +16,7 @@ from mixcli.pipeline.kinds.contract import Kind, Settled
 from mixcli.pipeline.kinds.table import opened
 from mixcli.pipeline.plan import Plan, Window
 from mixcli.pipeline.report import Report
-from mixcli.pipeline.rows import Rows
+from mixcli.pipeline.rows import RowMaker
 from mixcli.sources import fingerprint
 from mixcli.sources.named_files import Root
 
@@ -63,7 +63,7 @@ class Setup:
         self.settled = Settled(job, self.model, self.classes)
         self.reader = self.kind.reader(self.settled, report.note)
         self.fields = self.kind.fields(self.settled)
-        self.rows = Rows(self.source, self.classes, self.fields)
+        self.row_maker = RowMaker(self.source, self.classes, self.fields)
 
     def _class_count(self, report: Report) -> int:
         """Classes of the soft labels; a model of other classes must be asked for its own prediction."""

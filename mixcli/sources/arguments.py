@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mixcli.datasets.container import is_mixed
+from mixcli.datasets.recognise import is_mixed
 from mixcli.errors import UsageError
 from mixcli.files.geometry import SUFFIXES as GEOMETRY
 from mixcli.files.regular import require_file, require_folder

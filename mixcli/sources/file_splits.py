@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from mixcli.datasets.container import is_mixed
+from mixcli.datasets.recognise import is_mixed
 from mixcli.errors import UsageError
 from mixcli.files.hdf5 import SUFFIXES as H5
 from mixcli.files.hdf5 import holds, open_h5

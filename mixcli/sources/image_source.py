@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixcli.datasets.container import is_mixed
+from mixcli.datasets.recognise import is_mixed
 from mixcli.sources.foreign import ForeignArgument
 from mixcli.sources.images.class_folders import listed_pictures
 from mixcli.sources.images.decode import SUFFIXES

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mixcli.datasets.container import Mixed, open_mixed
-from mixcli.datasets.folder import MANIFEST, METADATA
-from mixcli.datasets.place import is_plain
+from mixcli.datasets.container import open_mixed
+from mixcli.datasets.contract import Mixed
+from mixcli.datasets.folder_names import MANIFEST, METADATA
+from mixcli.datasets.plain_files import is_plain
 from mixcli.errors import MixError
 from mixcli.sources.cloud_part import Wanted
 from mixcli.sources.clouds.stacked import check_data, check_point_labels, joined

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixcli.datasets.container import is_mixed
+from mixcli.datasets.recognise import is_mixed
 from mixcli.errors import MixError
 from mixcli.files import hdf5
 from mixcli.files.regular import require_file

@@ -12,7 +12,7 @@ from mixcli.checks.inspect import inspect, render
 from mixcli.checks.pixel_facts import pixels
 from mixcli.data.fields import Mixing, image_fields, labels
 from mixcli.datasets.dataset import Dataset
-from mixcli.datasets.h5 import CLASS_NAMES, MANIFEST
+from mixcli.datasets.manifest_text import H5_CLASS_NAMES, H5_MANIFEST
 from mixcli.datasets.recipe import describe_fields
 
 
@@ -37,7 +37,8 @@ def write_images(tiny, rows: int, keep: tuple[str, ...]) -> tuple[Path, np.ndarr
     with h5py.File(path, "w") as file:
         for field in fields:
             file[field.name] = arrays[field.name]
-        file.attrs[MANIFEST], file.attrs[CLASS_NAMES] = json.dumps(manifest), json.dumps(["chair", "lamp", "mug", "?"])
+        file.attrs[H5_MANIFEST] = json.dumps(manifest)
+        file.attrs[H5_CLASS_NAMES] = json.dumps(["chair", "lamp", "mug", "?"])
     return path, images, masks
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from mixcli.data.fields import Field
-from mixcli.datasets.container import container_of, is_mixed, open_mixed, open_sink, replaceable
+from mixcli.datasets.container import container_of, open_mixed, open_sink
+from mixcli.datasets.recognise import is_mixed, replaceable
 from mixcli.errors import MixError, UsageError
 
 KINDS = {"h5": "mixed.h5", "npz": "mixed.npz", "folder": "mixed", "png": "mixed", "tar": "mixed"}

@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 
 from mixcli.data.fields import Field
-from mixcli.datasets.codecs import FILES
+from mixcli.datasets.codec import FILES
 from mixcli.datasets.digest import Digest, WindowDigest
 
 

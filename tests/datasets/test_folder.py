@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mixcli.data.fields import Field
-from mixcli.datasets import folder, folder_sink
+from mixcli.datasets import folder, folder_reader, folder_sink
 from mixcli.datasets.folder import MixedFolder
 from mixcli.datasets.folder_sink import FolderSink
 from mixcli.errors import MixError
@@ -124,7 +124,7 @@ def test_rows_from_anywhere_in_pieces_as_at_once(made, monkeypatch):
     whole, found = MixedFolder(made), values()
     for limits in ({}, {"CACHED": 0}, {"CACHED": 0, "CHUNK": 1}):
         for name, value in limits.items():
-            monkeypatch.setattr(folder, name, value)
+            monkeypatch.setattr(folder_reader, name, value)
         for rows in (np.array([6, 0, 0, 3]), np.arange(ROWS), np.arange(2, 6)):
             for f in FIELDS:
                 assert whole.take(f.name, rows).tobytes() == found[f.name][rows].tobytes(), f.name
@@ -304,7 +304,7 @@ def test_what_no_line_names_is_a_fault(made):
 
 
 def test_many_faults_become_a_number(made, monkeypatch):
-    monkeypatch.setattr(folder, "SHOWN", 2)
+    monkeypatch.setattr(folder_reader, "MOST_TOLD", 2)
     for path in made.glob("*/*.ply"):
         os.remove(path)
     faults = list(MixedFolder(made).faults())

@@ -19,7 +19,7 @@ import mixcli
 from mixcli.checks.inspect import inspect
 from mixcli.cli.main import main
 from mixcli.data.fields import Mixing, image_fields
-from mixcli.datasets.codecs import FILES
+from mixcli.datasets.codec import FILES
 from mixcli.datasets.container import open_sink
 from mixcli.datasets.dataset import Dataset
 from mixcli.errors import MixError, UsageError

@@ -1,4 +1,4 @@
-"""Rows from mixes and from samples, by hand."""
+"""RowMaker from mixes and from samples, by hand."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 
 from mixcli.data.fields import Mixing, PerPoint, cloud_fields
 from mixcli.data.points import Mixed
-from mixcli.pipeline.rows import Rows, parents_of
+from mixcli.pipeline.rows import RowMaker, parents_of
 
 POINTS = 2
 
@@ -26,7 +26,7 @@ def mix(value, **more):
 
 @pytest.fixture
 def rows():
-    return Rows(Labels(), 3, cloud_fields(POINTS, Mixing(3, draws=1), PerPoint(keep=("point_source",))))
+    return RowMaker(Labels(), 3, cloud_fields(POINTS, Mixing(3, draws=1), PerPoint(keep=("point_source",))))
 
 
 def test_the_mixes_of_a_pair_follow_each_other(rows):

@@ -18,7 +18,7 @@ from conftest import rows_of
 import mixcli
 from mixcli.cli.main import main
 from mixcli.data.fields import Field, Mixing, image_fields
-from mixcli.datasets.codecs import FILES
+from mixcli.datasets.codec import FILES
 from mixcli.datasets.stream_sink import StreamSink
 from mixcli.errors import MixError, UsageError
 from mixcli.files.picture_files import Jpg

@@ -131,7 +131,7 @@ class Window:
 
     def _is_same(self, again: np.ndarray, stored: np.ndarray) -> bool:
         """Whether a mix comes out as it was written; of lossy files, about so."""
-        if getattr(self.dataset.file, "lossy", False):
+        if self.dataset.layout.loss:
             return apart(again, stored) < LOSSY
         return bool((np.abs(again.astype(np.int16) - stored) <= 1).all())
 

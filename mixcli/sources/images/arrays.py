@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import h5py
 import numpy as np
 
-from mixcli.datasets.container import parsed_names
+from mixcli.datasets.manifest_text import parsed_names
 from mixcli.errors import MixError
 from mixcli.files import hdf5
 from mixcli.files.npz_arrays import Npz
