@@ -41,10 +41,10 @@ def replay(
         raise MixError(what, at=job.ckpt, advice="see --ckpt")
     setup.reader.load("skip")
     chosen, how = spread(dataset.mixes, count), recorded(dataset.recipe)
-    rows = RowMaker(setup.source, setup.classes, dataset.fields)
+    maker = RowMaker(setup.source, setup.classes, dataset.fields)
     with closing(open_engine(setup, _batch(dataset))) as engine:
         for made in remade(setup, engine, chosen):
-            again = rows.mixed([made.mix], made.parent[:, None])
+            again = maker.mixed([made.mix], made.parent[:, None])
             yield from ((what, made.row) for what in _compare(dataset.read(made.row, 1), again, how))
 
 

@@ -255,7 +255,10 @@ def chunks(size: int, group: int, pairs: int = CHUNK) -> list[slice]:
 
 def usable_cores() -> int:
     """Cores this process may run on: fewer than the machine's in a container or a batch job."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # a system that binds no process to cores
+        return os.cpu_count() or 1
 
 
 def choose_device(name: str) -> torch.device:
@@ -285,6 +288,10 @@ def _deterministic(undo: ExitStack) -> None:
     undo.callback(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled())
     torch.use_deterministic_algorithms(True, warn_only=True)
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    for owner, name in ((cudnn, "benchmark"), (cudnn, "allow_tf32"), (matmul, "allow_tf32")):
-        undo.callback(setattr, owner, name, getattr(owner, name))
-        setattr(owner, name, False)
+    before = cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
+
+    def restore() -> None:
+        cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = before
+
+    undo.callback(restore)
+    cudnn.benchmark = cudnn.allow_tf32 = matmul.allow_tf32 = False

@@ -70,7 +70,8 @@ class Plan:
         """All windows of the source, of every shard."""
         n = len(self.labels)
         if n < (1 if self.pairing == "none" else 2):
-            raise UsageError(f"the source has {n} sample{'' if n == 1 else 's'}; mixing needs at least 2")
+            what = f"the source has {n} sample{'' if n == 1 else 's'}"
+            raise UsageError(what, advice="mixing needs at least 2")
         order = np.arange(n) if self.pairing == "none" else permutation(self.seed, "order", n)
         if self.pairing == "same-class":
             order = order[np.argsort(self.labels[order], kind="stable")]
@@ -161,10 +162,8 @@ class Plan:
     def _room(self, window: Window, round_: int) -> None:
         size = len(window)
         if round_ >= size - 1:
-            raise UsageError(
-                f"--partners {self.partners} asks for more partners than the {size - 1} others in window "
-                f"{window.index}; another --window cuts elsewhere"
-            )
+            few = f"asks for more partners than the {size - 1} others in window {window.index}"
+            raise UsageError(f"--partners {self.partners} {few}", advice="another --window cuts elsewhere")
 
     def _constrained(self, window: Window, round_: int) -> Pairs:
         """Uniform over the legal partners, without those of earlier rounds.
@@ -188,16 +187,17 @@ class Plan:
         partner = by_class[np.where(lost, place, position)]
         if lost.any():
             if not self.fallback:
-                raise UsageError(self._no_partner(window, labels[lost][0], round_))
+                raise self._no_partner(window, labels[lost][0], round_)
             anyone = Plan(self.labels, fallback=True, seed=self.seed)._cycle(window, round_ % (len(window) - 1))
             partner = np.where(lost, anyone, partner)
         return Pairs(partner, int(lost.sum()))
 
-    def _no_partner(self, window: Window, label: int, round_: int) -> str:
+    def _no_partner(self, window: Window, label: int, round_: int) -> UsageError:
         nth = f" for round {round_ + 1} of --partners {self.partners}" if self.partners > 1 else ""
-        return (
-            f"--pairing {self.pairing}: class {label} has no legal partner left in window {window.index}{nth}; "
-            "--pairing-fallback random pairs such samples with any other, another --window cuts elsewhere"
+        return UsageError(
+            f"class {label} has no legal partner left in window {window.index}{nth}",
+            at=f"--pairing {self.pairing}",
+            advice="--pairing-fallback random pairs such samples with any other, another --window cuts elsewhere",
         )
 
 
