@@ -61,7 +61,7 @@ def open_again(selection: Selection | SourceSelection, ckpt: str | None, trust: 
         raise UsageError(f"{dataset.path} was made without a model; --ckpt gives one")
     job = job_of(dataset, [Path(p) for p in selection.reader.source.paths], ckpt, trust)
     method = guided(job.method, job.method.traits.saliency or "gradient")
-    return Setup(replace(job, method=method, keep=("saliency",)), Report())
+    return Setup(replace(job, method=method, keep=(), viewing=True), Report())
 
 
 def _saliency(setup: Setup, engine: Engine, samples: np.ndarray) -> dict[int, np.ndarray]:

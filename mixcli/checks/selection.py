@@ -23,7 +23,7 @@ from mixcli.sources.any_source import open_any
 from mixcli.sources.cloud_reader import Reader
 from mixcli.sources.image_reader import PictureReader, size_of
 from mixcli.sources.origin import reopened
-from mixcli.typed import is_count
+from mixcli.text import is_count
 
 MANY = 48  # rows from which the source is decoded once instead of row by row
 

@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from mixcli.checks.recipe import Untrue, recipe_faults, recipe_notes
 from mixcli.data import fields as fields_
 from mixcli.datasets.dataset import Dataset
 from mixcli.datasets.journal import check_there
 from mixcli.errors import MixError
 from mixcli.methods import restored
+from mixcli.option import takes
 from mixcli.pipeline.plan import Plan, Window, group_edges
 from mixcli.pipeline.report import Report
+from mixcli.settings.commands import Verifying
 from mixcli.sources.origin import OtherSource, is_same, reopened
 from mixcli.sources.source import Source
 
@@ -62,6 +65,7 @@ class Faults:
         return f"{self.path}[{fault['row']}]: {fault['what']}{more}"
 
 
+@takes(Verifying)
 def verify(
     path: str | Path,
     replay: int | None = 0,
@@ -79,7 +83,7 @@ def verify(
     check_there(path)
     faults = Faults(path)
     dataset = _open(path, faults)
-    if dataset and _structure(dataset, faults):
+    if dataset and _recipe(dataset, faults, notes) and _structure(dataset, faults):
         try:
             origin = _source(dataset, source, faults, notes)
             report.begin(dataset.rows, 0)
@@ -91,6 +95,8 @@ def verify(
                 replay = 0
             if replay != 0:
                 _replay(dataset, replay, origin, ckpt, trust_ckpt, faults)
+        except Untrue as e:
+            faults.add("manifest", e.reason)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as e:
             faults.add("manifest", f"its manifest cannot be followed ({e!r})")
     return {
@@ -110,6 +116,14 @@ def _open(path: Path, faults: Faults) -> Dataset | None:
     except MixError as e:
         faults.add("manifest", str(e).removeprefix(f"{path}: "))
         return None
+
+
+def _recipe(dataset: Dataset, faults: Faults, notes: list[str]) -> bool:
+    """Values that a run can have recorded; of others nothing follows that could be checked."""
+    for what in recipe_faults(dataset):
+        faults.add("manifest", what)
+    notes += recipe_notes(dataset)
+    return not faults.found
 
 
 def _structure(dataset: Dataset, faults: Faults) -> bool:

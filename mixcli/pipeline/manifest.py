@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixcli import __version__
 from mixcli.data.fields import Field
+from mixcli.option import options
 from mixcli.pipeline.job import Job
+from mixcli.settings.run import Settings
 
 if TYPE_CHECKING:
     from mixcli.files.picture_files import Encoding
@@ -21,15 +22,12 @@ SCHEMA = "mixcli.pipeline.manifest/1"
 
 def recipe(job: Job, sources: list[dict[str, Any]], model: dict[str, Any] | None, classes: int, device: str) -> dict:
     """Everything that decides the data: equal recipes, at an equal batch, give equal bytes."""
-    chosen = ("k", "partners", "window", "pairing", "pairing_fallback", "seed", "include_originals")
-    chosen += ("points", "subsample", "pad", "normalize", "normals", "split", "drop_background", "saliency_target")
-    chosen += ("point_weight", "keep", "size", "norm", "saliency", "layer")
+    recorded = {name: getattr(job, name) for name, one in options(Settings).items() if one.recorded}
     return {
         "method": job.method.traits.name,
-        "options": asdict(job.method),
-        **{name: getattr(job, name) for name in chosen},
+        "options": {name: getattr(job.method, name) for name in options(type(job.method))},
+        **recorded,
         "classes": classes,
-        "shard": list(job.shard),
         **(job.encoding.recorded if job.encoding else {}),
         "sources": [{key: f[key] for key in ("sha256", "count")} for f in sources],
         "model": model and {key: model[key] for key in ("sha256", "name", "options")},

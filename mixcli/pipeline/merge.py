@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,29 +15,39 @@ from mixcli.datasets.container import container_of, open_sink, replaceable
 from mixcli.datasets.dataset import Dataset
 from mixcli.datasets.journal import Journal, journal_of
 from mixcli.errors import MixError, UsageError
+from mixcli.option import takes
 from mixcli.pipeline.job import check_out
 from mixcli.pipeline.manifest import differences
 from mixcli.pipeline.output import WindowDigest
 from mixcli.pipeline.report import Report
+from mixcli.settings.commands import Merging
 
 if TYPE_CHECKING:
     from mixcli.files.picture_files import Encoding
 
 
+@takes(Merging)
 def merge(
-    paths: list[Path], out: Path, overwrite: bool = False, report: Report | None = None, folder: bool = False
+    paths: Sequence[str | Path],
+    out: str | Path,
+    overwrite: bool = False,
+    report: Report | None = None,
+    folder: bool = False,
 ) -> None:
-    """All shards of a run -> the dataset of the whole run, byte-equal in every field, in any container."""
-    report = report or Report()
-    check_out(out, folder, paths)
-    if os.path.lexists(out):
+    """All shards of a run -> the dataset of the whole run, byte-equal in every field, in any container.
+
+    folder: whether `out` is one whatever its suffix.
+    """
+    report, parts, whole = report or Report(), list(map(Path, paths)), Path(out)
+    check_out(whole, folder, parts)
+    if os.path.lexists(whole):
         if not overwrite:
-            raise UsageError(f"{out} exists; --overwrite replaces it")
-        replaceable(out)
-    shards = [Dataset(path).require() for path in paths]
+            raise UsageError(f"{whole} exists", advice="--overwrite replaces it")
+        replaceable(whole)
+    shards = [Dataset(path).require() for path in parts]
     _check_family(shards)
-    kind, how = _layout(shards, out, folder)
-    write(shards, open_sink(out, shards[0].fields, sum(s.rows for s in shards), kind, how), report)
+    kind, how = _layout(shards, whole, folder)
+    write(shards, open_sink(whole, shards[0].fields, sum(s.rows for s in shards), kind, how), report)
 
 
 def _layout(shards: list[Dataset], out: Path, folder: bool) -> tuple[str, Encoding | None]:

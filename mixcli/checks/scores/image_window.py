@@ -15,7 +15,7 @@ from mixcli.pipeline.engine import Engine
 from mixcli.pipeline.kinds.images import normalised
 from mixcli.pipeline.report import Report
 from mixcli.pipeline.setup import Setup
-from mixcli.saliency import normalize
+from mixcli.settings import normalize
 
 SMALL = 0.01  # share below which a class is not asked for
 BLOCK = 64  # rows held at a time

@@ -30,7 +30,7 @@ from mixcli.pipeline.engine import Engine
 from mixcli.pipeline.report import Report
 from mixcli.pipeline.run import open_engine
 from mixcli.pipeline.setup import Setup, load_model
-from mixcli.saliency import normalize as normalize_
+from mixcli.settings import normalize as normalize_
 
 WINDOWS = 8  # that are read again unless all are: no mix can be made without its window
 NEAR_LEVEL = 2.0  # of 255

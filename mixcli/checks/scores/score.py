@@ -18,17 +18,20 @@ import numpy as np
 from mixcli.checks.selection import Selection
 from mixcli.datasets.dataset import Dataset
 from mixcli.errors import UsageError
+from mixcli.option import takes
 from mixcli.pipeline.report import Report
+from mixcli.settings.commands import Inspecting
 
 SCHEMA = "mixcli.scores/1"
 PAIRS = 200  # pairs whose mixes are scored unless all are
 WORST = 50
 
 
+@takes(Inspecting)
 def score(
     path: str | Path,
     ckpt: str | None = None,
-    trust: bool = False,
+    trust_ckpt: bool = False,
     source: list[str] | None = None,
     full: bool = False,
     report: Report | None = None,
@@ -49,13 +52,13 @@ def score(
     if dataset.data == "images":
         from mixcli.checks.scores.images import measure
 
-        measured = measure(selection, ckpt, trust, normalize, full, report)
+        measured = measure(selection, ckpt, trust_ckpt, normalize, full, report)
     else:
         from mixcli.checks.scores.points import measure
 
         if normalize:
             raise UsageError("--normalize: is for images, and these are clouds; leave it out")
-        measured = measure(selection, ckpt, trust, full, report)
+        measured = measure(selection, ckpt, trust_ckpt, full, report)
     found = {"schema": SCHEMA, "path": str(path), "data": dataset.data, "rows": dataset.mixes, **measured}
     _write(path.with_name(path.name + ".scores.json"), found)
     return found

@@ -30,7 +30,7 @@ from mixcli.pipeline.kinds.images import (  # noqa: F401 - those that do not dif
     reader,
     sized,
 )
-from mixcli.saliency import normalize
+from mixcli.settings import normalize
 from mixcli.sources.source import Source
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from mixcli.data.prepared_images import Pictures
 from mixcli.errors import UsageError
 from mixcli.pipeline.job import Job
 from mixcli.pipeline.kinds import Heat
-from mixcli.saliency import normalize
+from mixcli.settings import normalize
 from mixcli.sources.image_reader import PictureReader, size_of
 from mixcli.sources.image_source import open_picture_source
 from mixcli.sources.source import Source

@@ -47,11 +47,11 @@ def parse(text: str) -> Normalization:
     if "/" not in text:
         near = difflib.get_close_matches(text, PRESETS, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(PRESETS)}, and values as in {FORM}"
-        raise UsageError(f"--normalize {text}: no such preset; {hint}")
+        raise UsageError("no such preset", at=f"--normalize {text}", advice=hint)
     mean, _, std = text.partition("/")
     found = Normalization(_triple(text, mean), _triple(text, std))
     if not all(deviation > 0 for deviation in found.std):
-        raise UsageError(f"--normalize {text}: a standard deviation must be above 0")
+        raise UsageError("a standard deviation must be above 0", at=f"--normalize {text}")
     return found
 
 
@@ -59,15 +59,16 @@ def _triple(text: str, part: str) -> Triple:
     """Three numbers from 0 to 1."""
     items = part.split(",")
     if len(items) != 3:
-        raise UsageError(f"--normalize {text}: {part!r} is not three numbers, as in {FORM}")
+        raise UsageError(f"{part!r} is not three numbers, as in {FORM}", at=f"--normalize {text}")
     red, green, blue = (_number(text, item) for item in items)
     return red, green, blue
 
 
 def _number(text: str, item: str) -> float:
     if not NUMBER.fullmatch(item.strip()):
-        raise UsageError(f"--normalize {text}: {item.strip()!r} is not a number from 0 to 1")
+        raise UsageError(f"{item.strip()!r} is not a number from 0 to 1", at=f"--normalize {text}")
     value = float(item)
     if value > 1:
-        raise UsageError(f"--normalize {text}: {item.strip()} is above 1; divide values of pixels to 255 by 255")
+        told = "divide values of pixels to 255 by 255"
+        raise UsageError(f"{item.strip()} is above 1", at=f"--normalize {text}", advice=told)
     return value
