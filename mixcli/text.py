@@ -1,4 +1,4 @@
-"""Text as a terminal sets it: how many columns it takes, cut and padded, and harmless to print."""
+"""Text as a terminal sets it: how many columns it takes, cut and padded, and harmless to print; numbers as typed."""
 
 from __future__ import annotations
 
@@ -44,3 +44,12 @@ def clip(text: str, wide: int) -> str:
 
 def pad(text: str, wide: int) -> str:
     return text + " " * (wide - width(text))
+
+
+def is_count(text: str) -> bool:
+    """Whether a text is a whole number of a size that anyone means.
+
+    >>> is_count("12"), is_count("²"), is_count("-1"), is_count("9" * 5000)
+    (True, False, False, False)
+    """
+    return text.isdecimal() and len(text) < 19

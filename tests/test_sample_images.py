@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from mixcli import models
-from mixcli.saliency.normalize import PRESETS
+from mixcli.settings.normalize import PRESETS
 
 SAMPLE = Path(__file__).resolve().parents[1] / "sample_data"
 IMAGES = SAMPLE / "images"

@@ -21,7 +21,9 @@ from mixcli.datasets.dataset import Dataset
 from mixcli.datasets.journal import check_there
 from mixcli.errors import MixError
 from mixcli.methods import restored
+from mixcli.option import takes
 from mixcli.rng import permutation
+from mixcli.settings.commands import Inspecting
 
 SCHEMA = "mixcli.inspect/1"
 PROVENANCE = ("command", "started", "seconds", "resumed_windows", "device", "workers", "assignment", "versions")
@@ -32,6 +34,7 @@ WORDS = {"points": "point clouds", "images": "images", "hidden": "hidden states"
 COPY = 0.01  # a mix with less than this of one parent is nearly a copy of the other
 
 
+@takes(Inspecting)
 def inspect(path: str | Path, full: bool = False) -> dict[str, Any]:
     """Facts of a dataset: method, options, counts, fields, class shares, λ, parents, geometry or pixels, provenance.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mixcli.checks.recipe import Untrue, recalled
 from mixcli.data.mix import Mix
 from mixcli.datasets.dataset import Dataset, spread
-from mixcli.errors import MixError
+from mixcli.errors import MixError, UsageError
 from mixcli.files.picture_files import Encoding, alike, recorded
-from mixcli.methods import restored
 from mixcli.pipeline.engine import Engine, chunks
 from mixcli.pipeline.job import Job
 from mixcli.pipeline.plan import Window
@@ -35,7 +35,10 @@ def replay(
 ) -> Iterator[tuple[str, int]]:
     """Faults of `count` rows spread over the dataset (None: all), as (what is wrong, row)."""
     job = job_of(dataset, origin.paths, ckpt, trust)
-    setup = Setup(job, Report())
+    try:
+        setup = Setup(job, Report())
+    except UsageError as e:  # source, network and recipe do not fit each other, though nobody typed any of it
+        raise Untrue(f"its manifest cannot be followed: {e}", at=dataset.path) from e
     if setup.model and setup.model.sha256 != dataset.recipe["model"]["sha256"]:
         what = "not the checkpoint that the manifest names (SHA-256 differs)"
         raise MixError(what, at=job.ckpt, advice="see --ckpt")
@@ -67,30 +70,14 @@ def remade(setup: Setup, engine: Engine, rows: np.ndarray) -> Iterator[Made]:
             yield from _window(setup, engine, window, mine)
 
 
-def job_of(dataset: Dataset, sources: list[Path], ckpt: str | None, trust: bool) -> Job:
+def job_of(dataset: Dataset, sources: Sequence[Path | str], ckpt: str | None, trust: bool) -> Job:
     """The job that the manifest describes; a program among checkpoints is run only if that is allowed again."""
-    recipe, told = dataset.recipe, dataset.manifest["checkpoint"]
+    told = dataset.manifest["checkpoint"]
     ckpt = ckpt or (told and told["path"])
     if ckpt and not Path(ckpt).is_file():
-        raise MixError(f"{ckpt} is not there; --ckpt says where the checkpoint is")
-    names = ("k", "partners", "window", "pairing", "pairing_fallback", "seed", "include_originals", "points")
-    names += ("subsample", "pad", "normalize", "normals", "split", "drop_background", "saliency_target")
-    names += ("point_weight", "classes", "norm", "saliency")
-    return Job(
-        restored(recipe),
-        tuple(listed.again(dataset.manifest["source"]["files"], sources)),
-        dataset.path,
-        ckpt,
-        model=told and told["spec"],
-        trust_ckpt=trust,
-        on_error="skip",
-        shard=tuple(recipe["shard"]),
-        keep=tuple(recipe["keep"]),
-        size=recipe["size"] and tuple(recipe["size"]),
-        layer=recipe.get("layer"),
-        device="cpu" if recipe["device"] == "cpu" else "auto",
-        **{name: recipe[name] for name in names},
-    )
+        raise MixError(f"{ckpt} is not there", advice="--ckpt says where the checkpoint is")
+    files = listed.again(dataset.manifest["source"]["files"], sources)
+    return recalled(dataset, files, ckpt, trust)
 
 
 def _batch(dataset: Dataset) -> int:

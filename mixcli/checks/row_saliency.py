@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -60,9 +59,9 @@ def open_again(selection: Selection | SourceSelection, ckpt: str | None, trust: 
     dataset = selection.dataset
     if dataset.recipe["model"] is None and not ckpt:
         raise UsageError(f"{dataset.path} was made without a model", advice="--ckpt gives one")
-    job = job_of(dataset, [Path(p) for p in selection.reader.source.paths], ckpt, trust)
+    job = job_of(dataset, selection.reader.source.paths, ckpt, trust)
     method = guided(job.method, job.method.traits.saliency or "gradient")
-    return Setup(replace(job, method=method, keep=("saliency",)), Report())
+    return Setup(replace(job, method=method, keep=(), viewing=True), Report())
 
 
 def _saliency(setup: Setup, engine: Engine, samples: np.ndarray) -> dict[int, np.ndarray]:

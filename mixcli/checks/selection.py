@@ -24,7 +24,7 @@ from mixcli.sources.cloud_reader import Carried, Preparation, Reader
 from mixcli.sources.image_reader import PictureReader, size_of
 from mixcli.sources.image_source import PictureSource
 from mixcli.sources.origin import reopened
-from mixcli.typed import is_count
+from mixcli.text import is_count
 
 MANY = 48  # rows from which the source is decoded once instead of row by row
 

@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mixcli.checks.recipe import Untrue, recipe_faults, recipe_notes
 from mixcli.data import fields as fields_
 from mixcli.datasets.contract import Rows
 from mixcli.datasets.dataset import Dataset
 from mixcli.datasets.journal import check_there
 from mixcli.errors import MixError
 from mixcli.methods import restored
+from mixcli.option import takes
 from mixcli.pipeline.plan import Plan, Window, group_edges
 from mixcli.pipeline.report import Report
+from mixcli.settings.commands import Verifying
 from mixcli.sources.contract import Source
 from mixcli.sources.origin import OtherSource, is_same, reopened
 
@@ -88,6 +91,7 @@ class Faults:
         ]
 
 
+@takes(Verifying)
 def verify(
     path: str | Path,
     replay: int | None = 0,
@@ -106,7 +110,7 @@ def verify(
     faults = Faults(path)
     notes: list[str] = []
     dataset = _open(path, faults)
-    if dataset and _structure(dataset, faults):
+    if dataset and _recipe(dataset, faults, notes) and _structure(dataset, faults):
         try:
             origin = _source(dataset, source, faults, notes)
             report.begin(dataset.rows, 0)
@@ -118,6 +122,8 @@ def verify(
                 replay = 0
             if replay != 0:
                 _replay(dataset, replay, origin, ckpt, trust_ckpt, faults)
+        except Untrue as e:
+            faults.add("manifest", e.reason)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as e:
             faults.add("manifest", f"its manifest cannot be followed ({e!r})")
     return {
@@ -137,6 +143,14 @@ def _open(path: Path, faults: Faults) -> Dataset | None:
     except MixError as e:
         faults.add_error("manifest", e)
         return None
+
+
+def _recipe(dataset: Dataset, faults: Faults, notes: list[str]) -> bool:
+    """Values that a run can have recorded; of others nothing follows that could be checked."""
+    for what in recipe_faults(dataset):
+        faults.add("manifest", what)
+    notes += recipe_notes(dataset)
+    return not faults.known
 
 
 def _structure(dataset: Dataset, faults: Faults) -> bool:

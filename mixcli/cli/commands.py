@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -13,9 +14,27 @@ from typing import Any
 import click
 
 from mixcli.cli.console import Console, say, verbosity
-from mixcli.cli.options import OPTIONS, VERBOSITY, SizeType, add, chosen
+from mixcli.cli.options import VERBOSITY, Command, flag, given
 from mixcli.errors import UsageError, address
-from mixcli.typed import is_count
+from mixcli.option import Option, options
+from mixcli.settings.commands import Converting, Inspecting, Merging, Verifying, Viewing
+
+LIST_OPTIONS = flag("--options", help="List every method's own options, as for a METHOD that is named.")
+
+
+class Declaring(Command):
+    """A command whose options are those of a dataclass."""
+
+    def __init__(self, *args: Any, asks: type, **settings: Any):
+        super().__init__(*args, **settings)
+        self.asks = asks
+
+    def declared(self) -> list[Option]:
+        return [one for one in options(self.asks).values() if one.flags]
+
+
+def json_flag(schema: str) -> click.Option:
+    return flag("--json", "as_json", help=f"One JSON object, schema {schema}.")
 
 
 def ending(*examples: str) -> str:
@@ -55,13 +74,11 @@ def _counted(n: int, what: str) -> str:
 
 @click.command(
     "methods",
+    params=[LIST_OPTIONS, json_flag("mixcli.methods/1"), *VERBOSITY],
     short_help="List the methods and what they need.",
     epilog=ending("mixcli methods", "mixcli methods sagemix"),
 )
 @click.argument("names", nargs=-1, metavar="[METHOD]...")
-@click.option("--options", is_flag=True, help="List every method's own options, as for a METHOD that is named.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, schema mixcli.methods/1.")
-@add(VERBOSITY)
 def list_methods(names: tuple[str, ...], options: bool, as_json: bool, **shown: Any) -> None:
     """List the methods: what they mix, what they need, where they were published; and their options."""
     verbosity(shown)
@@ -76,24 +93,14 @@ def list_methods(names: tuple[str, ...], options: bool, as_json: bool, **shown: 
     return None
 
 
-# Options of `convert`: those of the mixing commands that concern reading and writing.
-READING = ("--subsample", "--pad", "--normalize", "--split", "--drop-background", "--classes", "--on-error")
-FORM = ("--format", "--quality")
-WRITING = ("--workers", "--resume", "--overwrite")
-
-
 @click.command(
+    cls=Declaring,
+    asks=Converting,
     short_help="Write a dataset to another container, without mixing.",
     epilog=ending("mixcli convert modelnet40_normal_resampled/ modelnet40.h5", "mixcli convert mixed.h5 mixed_ply/"),
 )
 @click.argument("source", type=click.Path())
 @click.argument("out", type=click.Path())
-@click.option("--points", type=click.IntRange(1), help="Points of a cloud; by default as many as the source has.")
-@click.option("--size", type=SizeType(), help="Size of images; by default that of the source.")
-@click.option("--seed", type=int, default=0, help="Decides --subsample random.")
-@add([option for option in OPTIONS["images"] if option[0][0] in FORM])
-@add([option for option in OPTIONS["points"] if option[0][0] in READING + WRITING])
-@add(VERBOSITY)
 def convert(source: str, out: str, **arguments: Any) -> None:
     """Write any source, or a mixed dataset, to any container without mixing: .h5, .npz, or a folder."""
     quiet, _ = verbosity(arguments)
@@ -102,7 +109,7 @@ def convert(source: str, out: str, **arguments: Any) -> None:
 
     typed = shlex.join(["mixcli", *sys.argv[1:]])
     with Console(quiet) as console:
-        result = convert_(source, out, report=console.report(), command=typed, **arguments)
+        result = convert_(source, out, report=console.report(), command=typed, **given(arguments))
     if result.manifest["recipe"]["method"] == "convert":
         return conclude(console, result)
     click.echo(str(result.path))  # a copy: what its first run skipped was told then
@@ -115,13 +122,12 @@ def _check_no_stream(out: str) -> None:
 
 
 @click.command(
+    cls=Declaring,
+    asks=Merging,
     short_help="Join the shards of a run.",
     epilog=ending("mixcli merge mixed.0.h5 mixed.1.h5 mixed.2.h5 --out mixed.h5"),
 )
 @click.argument("shards", nargs=-1, required=True, type=click.Path())
-@click.option("--out", required=True, type=click.Path(), help="The whole dataset: .h5, .npz or a folder.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing output.")
-@add(VERBOSITY)
 def merge(shards: tuple[str, ...], out: str, overwrite: bool, **shown: Any) -> None:
     """Join all shards of a run into the dataset that one run would have made; a folder is laid out as they are."""
     quiet, _ = verbosity(shown)
@@ -129,35 +135,30 @@ def merge(shards: tuple[str, ...], out: str, overwrite: bool, **shown: Any) -> N
     from mixcli.pipeline.merge import merge as merge_
 
     with Console(quiet) as console:
-        merge_([Path(p) for p in shards], Path(out), overwrite, console.report(), out.endswith("/"))
+        merge_(shards, out, overwrite, console.report(), folder=out.endswith("/"))
     click.echo(out)
 
 
 @click.command(
+    cls=Declaring,
+    asks=Inspecting,
+    params=[json_flag("mixcli.inspect/1 or mixcli.scores/1")],
     short_help="What is in a mixed dataset, what made it, how good it is.",
     epilog=ending("mixcli inspect mixed.h5", "mixcli inspect mixed.h5 --score"),
 )
 @click.argument("path", type=click.Path())
-@click.option("--full", is_flag=True, help="Look at every row of a large dataset, not at a sample.")
-@click.option("--score", is_flag=True, help="Measure how good the mixes are, with the checkpoint.")
-@click.option("--ckpt", type=click.Path(), help="Another checkpoint for --score than that of the manifest.")
-@click.option("--normalize", metavar="PRESET", help="What its images were normalised by, as for the mixing commands.")
-@click.option("--trust-ckpt", is_flag=True, help="Load a checkpoint that is a program.")
-@click.option("--source", multiple=True, metavar="PATH", help="Where the source is now, if it moved.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, schema mixcli.inspect/1 or mixcli.scores/1.")
-@add(VERBOSITY)
-def inspect(
-    path: str, full: bool, score: bool, ckpt: str | None, normalize: str | None, trust_ckpt: bool,
-    source: tuple[str, ...], as_json: bool, **shown: Any,
-) -> None:  # fmt: skip
+def inspect(path: str, full: bool, score: bool, as_json: bool, **arguments: Any) -> None:
     """Show what is in a mixed dataset and what made it; with --score, how good it is."""
-    quiet, _ = verbosity(shown)
-    sys.stdout.reconfigure(errors="replace")  # a provenance string may hold what the terminal cannot show
+    quiet, _ = verbosity(arguments)
+    asked = Inspecting(path=path, **given(arguments))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a provenance string may hold what the terminal cannot show
     if score:
         from mixcli.checks.scores import score as scoring
 
+        how = {name: getattr(asked, name) for name in ("ckpt", "trust_ckpt", "source", "normalize")}
         with Console(quiet) as console:
-            found = scoring.score(path, ckpt, trust_ckpt, list(source) or None, full, console.report(), normalize)
+            found = scoring.score(path, full=full, report=console.report(), **how)
         say(json.dumps(found) if as_json else scoring.render(found))
         console.note(f"kept in {Path(path)}.scores.json; mixcli view {path} --worst shows the worst")
         return
@@ -171,26 +172,22 @@ def _unicode() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
-@click.command(short_help="Find what is wrong in a mixed dataset.", epilog=ending("mixcli verify mixed.h5 --replay 16"))
+@click.command(
+    cls=Declaring,
+    asks=Verifying,
+    params=[json_flag("mixcli.verify/1")],
+    short_help="Find what is wrong in a mixed dataset.",
+    epilog=ending("mixcli verify mixed.h5 --replay 16"),
+)
 @click.argument("path", type=click.Path())
-@click.option("--replay", default="0", metavar="N|all", help="Make so many rows again from source and checkpoint.")
-@click.option("--source", multiple=True, metavar="PATH", help="Where the source is now, if it moved; may be repeated.")
-@click.option("--ckpt", type=click.Path(), help="Where the checkpoint is now, if it moved.")
-@click.option("--trust-ckpt", is_flag=True, help="Load a checkpoint that is a program.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, schema mixcli.verify/1.")
-@add(VERBOSITY)
-def verify(
-    path: str, replay: str, source: tuple[str, ...], ckpt: str | None, trust_ckpt: bool, as_json: bool, **shown: Any
-) -> None:
+def verify(path: str, as_json: bool, **arguments: Any) -> None:
     """Find every way in which a mixed dataset is not what its manifest says. Faults: one a line, exit code 5."""
-    quiet, _ = verbosity(shown)
-    if replay != "all" and not is_count(replay):
-        raise click.UsageError(f"--replay {replay}: must be a count or all")
+    quiet, _ = verbosity(arguments)
+    asked = given(arguments)
     from mixcli.checks.verify import verify as verify_
 
-    rows = None if replay == "all" else int(replay)
     with Console(quiet) as console:
-        found = verify_(Path(path), rows, list(source), ckpt, trust_ckpt, console.report())
+        found = verify_(path, report=console.report(), **asked)
     lines = [json.dumps(found)] if as_json else [f["message"] for f in found["faults"]]
     for line in lines:
         say(line)
@@ -202,6 +199,8 @@ def verify(
 
 
 @click.command(
+    cls=Declaring,
+    asks=Viewing,
     short_help="Look at rows beside their parents.",
     epilog=ending(
         "mixcli view mixed.h5 -o sheet.png",
@@ -210,60 +209,49 @@ def verify(
     ),
 )
 @click.argument("path", type=click.Path())
-@click.option("-o", "--out", type=click.Path(), help="Write a contact sheet, .png, or a gallery, .html.")
-@click.option("-n", "count", type=click.IntRange(1), default=12, show_default=True, help="How many rows.")
-@click.option("--rows", metavar="3,7-9", help="These rows.")
-@click.option("--class", "klass", metavar="NAME", help="Rows with a share of this class.")
-@click.option("--sort", type=click.Choice(["row", "lam", "even"]), help="By lambda, or the evenest mixes first.")
-@click.option("--worst", is_flag=True, help="The rows that inspect --score found worst.")
-@click.option("--seed", type=int, help="Draw the rows instead of spreading them.")
-@click.option("--color", **chosen("lam", "parent", "saliency", default="lam", help="What colours mean."))
-@click.option("--up", **chosen("x", "y", "z", default="y", help="The axis that points up."))
-@click.option("--source", multiple=True, metavar="PATH", help="Where the source is now, if it moved.")
-@click.option("--ckpt", type=click.Path(), help="Where the checkpoint is now, for --color saliency.")
-@click.option("--trust-ckpt", is_flag=True, help="Load a checkpoint that is a program.")
-@click.option("--serve", is_flag=True, help="Serve all rows to a browser on this machine or through ssh -L.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of --serve; any free one by default.")
-@click.option("--gui", is_flag=True, help="Open3D's window; needs a display.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing picture.")
-@add(VERBOSITY)
 def view(path: str, **arguments: Any) -> None:
     """Look at rows beside their parents: A orange, B blue. Works without display, GPU and internet.
 
     Without -o: a preview in the terminal, a table in a pipe, the gallery on a desktop.
     """
     quiet, _ = verbosity(arguments)
+    asked = Viewing(path=path, **given(arguments))
     with Console(quiet) as console:
-        _view(Path(path), console, **arguments)
+        _view(asked, console)
 
 
-def _view(
-    path: Path, console: Console, out: str | None, serve: bool, port: int, gui: bool, overwrite: bool, color: str,
-    up: str, ckpt: str | None, trust_ckpt: bool, **which: Any,
-) -> None:  # fmt: skip
+def _view(asked: Viewing, console: Console) -> None:
     from mixcli.views.view import View, check_picture, wanted
 
-    how = wanted(out, serve, gui, os.environ, sys.stdout.isatty(), sys.stdout.encoding)
-    if out:
-        check_picture(out, overwrite)
+    how = wanted(asked.out, asked.serve, asked.gui, os.environ, sys.stdout.isatty(), sys.stdout.encoding)
+    if asked.out:
+        check_picture(asked.out, asked.overwrite)
     from mixcli.checks.selection import select
 
-    which["source"] = list(which["source"]) or None
-    selection = select(path, None if serve else which.pop("count"), **{k: v for k, v in which.items() if k != "count"})
+    selection = select(
+        asked.path,
+        None if asked.serve else asked.count,
+        rows=asked.rows,
+        klass=asked.klass,
+        sort=asked.sort,
+        worst=asked.worst,
+        seed=asked.seed,
+        source=asked.source,
+    )
     if selection.note:
         console.note(selection.note)
-    if how == "serve" and color == "saliency":
-        raise UsageError("--serve shows no saliency, which needs the model at every page; use -o gallery.html")
+    if how == "serve" and asked.color == "saliency":
+        raise UsageError("--serve shows no saliency, which needs the model at every page", advice="use -o gallery.html")
     if how == "serve":
-        return _serve(selection, port, up, color, console)
-    seen = View(selection, up, color, ckpt, trust_ckpt)
-    if how == "file":
-        seen.save(out, overwrite)
-        click.echo(out)
+        return _serve(selection, asked.port, asked.up, asked.color, console)
+    seen = View(selection, asked.up, asked.color, asked.ckpt, asked.trust_ckpt)
+    if asked.out:
+        seen.save(asked.out, asked.overwrite)
+        click.echo(asked.out)
     elif how == "gui":
         from mixcli.views.open3d_window import show
 
-        show(seen.shown, up, console.note)
+        show(seen.shown, asked.up, console.note)
     elif how == "desktop":
         import webbrowser
 

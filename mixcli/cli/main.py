@@ -7,20 +7,22 @@ import shlex
 import signal
 import sys
 import traceback
-from dataclasses import fields
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mixcli import __version__
 from mixcli.cli import commands
-from mixcli.cli.applicable import check_given, command_options, name_of
+from mixcli.cli.applicable import command_options
 from mixcli.cli.commands import conclude, ending
 from mixcli.cli.console import Console, say, verbosity
-from mixcli.cli.options import FILES, VERBOSITY, add, method_option
+from mixcli.cli.options import Command, flag, given
 from mixcli.errors import MixError, UsageError
-from mixcli.methods import get, kinds_of, methods
+from mixcli.methods import Method, methods
+from mixcli.methods.offered import check_offered
+from mixcli.option import Option, options
+from mixcli.pipeline.job import Job
 
 if TYPE_CHECKING:
     from mixcli.sources.named_files import Listed
@@ -31,6 +33,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 done but samples were skipped, 4 checkp
 CUT_SHORT = "; the tar on stdout is incomplete and no manifest was written"
 
 
+DRY_RUN = flag("--dry-run", help="Print the plan and an estimate; write nothing.")
 OUT_OF_MEMORY = "out of memory; a smaller --window or --batch-size needs less"
 
 
@@ -45,7 +48,7 @@ class Main(click.Group):
         return [*methods(), *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        return method_command(name) if name in methods() else super().get_command(ctx, name)
+        return MethodCommand(methods()[name]) if name in methods() else super().get_command(ctx, name)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
@@ -96,40 +99,40 @@ def get_or_suggest(name: str, known: list[str]) -> None:
     import difflib
 
     near = difflib.get_close_matches(name, known, 1)
-    raise UsageError(f"no command {name!r}" + (f"; did you mean {near[0]!r}?" if near else "; see mixcli --help"))
+    raise UsageError(f"no command {name!r}", advice=f"did you mean {near[0]!r}?" if near else "see mixcli --help")
 
 
-def method_command(name: str) -> click.Command:
-    """The command of a mixing method: files, the method's own options, then those of all methods."""
-    cls = get(name)
+class MethodCommand(Command):
+    """The command of a mixing method."""
 
-    own = {f.name for f in fields(cls)}
-    files = [name_of(option) for option in FILES]
-    shared = [option for option in command_options(cls) if name_of(option) not in own]
-    first, common = ([o for o in shared if (name_of(o) in files) is where] for where in (True, False))
+    def __init__(self, cls: type[Method]):
+        self.method, doc = cls, cls.__doc__ or ""
+        last = f"{EXIT_CODES}\n\n{ending(cls.traits.example)}"
+        super().__init__(
+            cls.traits.name, callback=self.mix, params=[DRY_RUN], help=doc, short_help=doc.splitlines()[0], epilog=last
+        )
 
-    @add([*first, *map(method_option, fields(cls)), *common, *VERBOSITY])
-    def command(**arguments: Any) -> None:
-        _mix(cls, arguments)
+    def declared(self) -> list[Option]:
+        return command_options(self.method)
 
-    last = f"{EXIT_CODES}\n\n{ending(cls.traits.example)}"
-    return click.command(name, help=cls.__doc__, short_help=cls.__doc__.splitlines()[0], epilog=last)(command)
+    def refuse(self, flag: str) -> None:
+        for one in options(Job).values():
+            if flag in one.flags:
+                check_offered(one, self.method)
+
+    def mix(self, **arguments: Any) -> None:
+        quiet, _ = verbosity(arguments)
+        _mix(self.method, given(arguments), arguments["dry_run"], Console(quiet))
 
 
-def _mix(cls: type, arguments: dict[str, Any]) -> None:
-    quiet, _ = verbosity(arguments)
-    dry = arguments.pop("dry_run")
-    own = {f.name: arguments.pop(f.name) for f in fields(cls)}
-    from mixcli.pipeline.job import Job
-
-    method = cls(**own)
-    check_given(_typed(arguments), method.traits.data, kinds_of(cls), bool(_typed({"on": None})))
-    arguments["folder"] = arguments["out"].endswith("/")
-    for name in ("out", "manifest"):
-        arguments[name] = arguments.get(name) and Path(arguments[name])
-    arguments["sources"] = tuple(_stdin() if path == "-" else path for path in arguments["sources"])
-    job = Job(method, command=shlex.join(["mixcli", *sys.argv[1:]]), **arguments)
-    console, stream = Console(quiet), _stdout() if job.streams and not dry else None
+def _mix(cls: type[Method], typed: dict[str, Any], dry: bool, console: Console) -> None:
+    sources, out = typed["sources"], typed["out"]
+    asked = {name: value for name, value in typed.items() if name not in ("sources", "out", "dry_run")}
+    more = {"folder": out.endswith("/"), "command": shlex.join(["mixcli", *sys.argv[1:]])}
+    job = Job.asked(cls, sources, out, {**asked, **more})
+    if "-" in sources:
+        job = replace(job, sources=tuple(_stdin() if path == "-" else path for path in sources))
+    stream = _stdout() if job.streams and not dry else None
     if dry:
         from mixcli.pipeline.estimate import describe, estimate
 
@@ -150,21 +153,17 @@ def _stdin() -> Listed:
     from mixcli.sources.named_files import listed
 
     if sys.stdin.isatty():
-        raise UsageError("--in -: reads file names, and stdin is a terminal; find photos -type f | mixcli ... --in -")
+        told = "find photos -type f | mixcli ... --in -"
+        raise UsageError("reads file names, and stdin is a terminal", at="--in -", advice=told)
     return listed(sys.stdin.buffer)
 
 
 def _stdout() -> Any:
     """Where `--out -` goes, unbuffered: what cannot be sent must not wait for the end of the process."""
     if sys.stdout.isatty():
-        raise UsageError("--out -: writes a tar, and stdout is a terminal; pipe it on, as in ... --out - | tar tvf -")
+        told = "pipe it on, as in ... --out - | tar tvf -"
+        raise UsageError("writes a tar, and stdout is a terminal", at="--out -", advice=told)
     return open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)
-
-
-def _typed(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Those that are not defaults."""
-    source = click.get_current_context().get_parameter_source
-    return {name: v for name, v in arguments.items() if source(name) is not click.core.ParameterSource.DEFAULT}
 
 
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"]})

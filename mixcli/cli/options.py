@@ -1,173 +1,162 @@
-"""The options of the commands, and the types of their values."""
+"""Options of the command line, made from their declarations (`mixcli.option`), and the few that only it has."""
 
 from __future__ import annotations
 
-from dataclasses import MISSING
+from collections.abc import Sequence
+from dataclasses import MISSING, replace
 from typing import Any
 
 import click
 
-from mixcli.typed import is_count
+from mixcli.option import Option
+from mixcli.values import MOST, Chosen, Count, FilePath, Flag, Many, Number, Part, Sides, Text, Values, Whole
 
 
-class ShardType(click.ParamType):
-    """`i/n`."""
+class Declared(click.ParamType):
+    """Values of a declared option: whatever type of click stands beside it gives the help and the completion."""
 
-    name = "i/n"
+    name = "text"
+    option: Option
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        part, _, parts = value.partition("/")
-        if not (is_count(part) and is_count(parts)):
-            self.fail(f"{value!r} is not i/n, as in 0/4", param, ctx)
-        return int(part), int(parts)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return self.option.parse(value) if isinstance(value, str) else value
 
 
-class SizeType(click.ParamType):
-    """`224` or `HxW`."""
-
-    name = "n|HxW"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        sides = value.lower().split("x")
-        if len(sides) > 2 or not all(is_count(side) and 1 <= int(side) <= 16384 for side in sides):
-            self.fail(f"{value!r} is neither a side nor HxW, as in 224 or 240x320", param, ctx)
-        return int(sides[0]), int(sides[-1])
+class OfChoices(Declared, click.Choice):
+    name = "choice"
 
 
-class AutoInt(click.ParamType):
-    """`auto`, or a count."""
-
-    name = "auto|n"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
-        if value is None or value == "auto":
-            return None
-        if not is_count(str(value)) or int(value) < 1:
-            self.fail(f"{value!r} is neither auto nor a count of at least 1", param, ctx)
-        return int(value)
+class OfRange(Declared, click.IntRange):
+    name = "integer range"
 
 
-def chosen(*values: str, default: str, help: str) -> dict[str, Any]:
-    return {"type": click.Choice(values), "default": default, "show_default": True, "help": help}
+class OfPath(Declared, click.Path): ...
 
 
-def count(default: int | None, help: str, least: int = 1) -> dict[str, Any]:
-    return {"type": click.IntRange(least), "default": default, "show_default": default is not None, "help": help}
+def click_type(one: Option) -> click.ParamType:
+    values = one.values.of if isinstance(one.values, Many) else one.values
+    found: Declared
+    if isinstance(values, Chosen):
+        found = OfChoices(values.choices)
+    elif isinstance(values, FilePath):
+        found = OfPath()
+    elif isinstance(values, Whole) and values.least is not None and (values.most or 0) < MOST:
+        found = OfRange(int(values.least), None if values.most is None else int(values.most))
+    else:
+        found = Declared()
+        found.name = {Whole: "integer", Number: "float", Sides: "n|HxW", Part: "i/n"}.get(type(values), "text")
+    found.option = one
+    return found
 
 
-def flag(help: str) -> dict[str, Any]:
-    return {"is_flag": True, "help": help}
+def click_option(one: Option) -> click.Option:
+    """The option as click knows it."""
+    settings: dict[str, Any] = {"help": one.help or None, "required": one.default is MISSING}
+    if isinstance(one.values, Flag):
+        return click.Option(_flag_names(one), **settings, **_flag_settings(one))
+    settings |= {"type": click_type(one), "multiple": isinstance(one.values, Many)}
+    if one.metavar:
+        settings["metavar"] = one.metavar
+    if one.default not in (None, MISSING, ()) or isinstance(one.values, Count):
+        default = one.values.shown(one.default) if isinstance(one.values, Count | Part) else one.default
+        settings |= {"default": default, "show_default": one.shown}
+    return click.Option([*one.flags, one.name], **settings)
 
 
-Option = tuple[tuple[str, ...], dict[str, Any]]
-
-# Options of the mixing commands, in the order of the help. The names are those of `Job`.
-FILES: list[Option] = [
-    (("--in", "sources"), {"multiple": True, "required": True, "metavar": "PATH",
-        "help": "A file, a glob, a folder or a list, in any of the layouts of the README; may be repeated."}),
-    (("--ckpt",), {"type": click.Path(), "help": "Trained network, for methods that look at saliency."}),
-    (("--out",), {"type": click.Path(), "required": True,
-        "help": "The dataset to write: .h5, .npz, or a folder with a file for each row; - streams images as one tar."}),
-]  # fmt: skip
-PAIRS: list[Option] = [
-    (("-k", "k"), count(1, "Mixes of each pair.")),
-    (("--partners",), count(1, "Rounds of pairs: each gives every sample a new partner.")),
-    (("--pairing-fallback",), {"type": click.Choice(["random"]), "help": "For samples without a legal partner."}),
-    (("--seed",), {"type": int, "default": 0, "show_default": True, "help": "Decides every draw."}),
-    (("--window",), count(1024, "Samples that are paired among each other; part of the result.", 2)),
-]
-SOURCE: list[Option] = [
-    (("--split",), chosen("auto", "train", "test", "all", default="auto",
-        help="Of a source that tells them apart; auto takes train.")),
-    (("--classes",), count(None, "Class count, where nothing in the source tells it.")),
-    (("--include-originals",), flag("Append the unmixed samples.")),
-]  # fmt: skip
-CLOUDS: list[Option] = [
-    (("--points",), count(1024, "Points of a cloud.")),
-    (("--subsample",), chosen("first", "random", "fps", default="first", help="How they are taken from more.")),
-    (("--pad",), chosen("none", "repeat", default="none", help="What is done with clouds of fewer points.")),
-    (("--normalize",), {"type": click.Choice(["none", "unit-sphere"]),
-        "help": "Coordinates, after subsampling; by default none."}),
-    (("--normals",), flag("Carry normals, even where no model asks for them.")),
-    (("--drop-background",), flag("Leave out the points that ScanObjectNN's mask calls background.")),
-    (("--no-point-weight", "point_weight"), {"is_flag": True, "flag_value": False, "default": True,
-        "help": "Leave out each point's own lambda."}),
-    (("--keep",), {"multiple": True, "type": click.Choice(["point_source", "saliency"]),
-        "help": "Write this field too; may be repeated."}),
-]  # fmt: skip
-IMAGES: list[Option] = [
-    (("--size",), {"type": SizeType(), "help": "Of all images: shorter side resized, centre cropped. By default "
-        "that of the source if all are equal, else 224."}),
-    (("--normalize",), {"metavar": "PRESET", "help": "What the network's images were normalised by: cifar10, cifar100, "
-        "imagenet (default), half, none, or means/deviations as in 0.5,0.5,0.5/0.2,0.2,0.2. It weighs the colours of "
-        "spectral maps too, which by default are equal."}),
-    (("--saliency",), {"type": click.Choice(["gradient", "activation", "cam", "spectral", "static"]),
-        "help": "Which maps the method, or --pairing greedy, looks at; by default the method's own."}),
-    (("--layer",), {"metavar": "NAME", "help": "Which layer --saliency activation looks at, named as in the "
-        "checkpoint's keys: layer3, layer3.1; by default the last."}),
-    (("--format",), {"type": click.Choice(["png", "jpg", "webp", "webdataset", "webdataset-jpg", "webdataset-webp"]),
-        "help": "Of a folder: a file for each row, by default .png, or one tar a window."}),
-    (("--quality",), {"type": click.IntRange(1, 100), "help": "Of jpg, by default 95, and webp, 90; both lose a "
-        "little, and digests are of what is left. jpg keeps all colour from 90 on."}),
-    (("--png-level",), {"type": click.IntRange(0, 9), "help": "Compression of .png; 1 by default, which is fast."}),
-    (("--manifest",), {"metavar": "PATH", "help": "With --out -: where the manifest goes."}),
-    (("--norm",), chosen("l2", "l1", "rms", default="l2", help="Of a pixel's gradient over the channels.")),
-    (("--keep",), {"multiple": True, "type": click.Choice(["mask"]), "help": "Write each pixel's share of A too."}),
-]  # fmt: skip
-RUNNING: list[Option] = [
-    (("--model",), {"metavar": "SPEC", "help": "What keys do not tell: dgcnn:k=40; or net.py:factory."}),
-    (("--trust-ckpt",), flag("Load checkpoints that are programs: they can do anything.")),
-    (("--saliency-target",), chosen("label", "predicted", default="label", help="The class of the loss.")),
-    (("--device",), {"default": "auto", "show_default": True, "metavar": "auto|cpu|cuda[:i]"}),
-    (("--batch-size",), {"type": AutoInt(), "default": "auto", "show_default": True,
-        "help": "Samples in one model call; recorded, since it moves last bits."}),
-    (("--workers",), count(None, "Threads on the CPU; by default one a core.")),
-    (("--shard",), {"type": ShardType(), "default": "0/1", "help": "Part i of n, from 0/n; join with mixcli merge."}),
-    (("--on-error",), chosen("raise", "skip", default="raise", help="What a bad sample does.")),
-    (("--resume",), flag("Go on with an interrupted run.")),
-    (("--overwrite",), flag("Replace an existing output.")),
-    (("--dry-run",), flag("Print the plan and an estimate; write nothing.")),
-]  # fmt: skip
-PAIRINGS = ("random", "different-class", "same-class")
+def _flag_names(one: Option) -> list[str]:
+    """
+    >>> from mixcli.settings.run import Settings
+    >>> _flag_names(options(Settings)["point_weight"]), _flag_names(options(Settings)["resume"])
+    (['--no-point-weight', 'point_weight'], ['--resume', 'resume'])
+    """
+    off = f"/--no-{one.flag[2:]}" if one.default and not _turns_off(one) else ""
+    return [one.flag + off, one.name]
 
 
-def pairing_option(*names: str) -> Option:
-    return ("--pairing",), {"type": click.Choice(names), "help": "Who is paired; random, or what the method is for."}
+def _turns_off(one: Option) -> bool:
+    return one.flag.startswith("--no-")
 
 
-PARTICULAR = {  # to one kind of data; where both have one of a name, `option_kinds` makes one of the two
-    "points": [pairing_option(*PAIRINGS), *CLOUDS],
-    "images": [pairing_option(*PAIRINGS, "greedy"), *IMAGES],
-}
-OPTIONS = {kind: [*PAIRS, *own, *SOURCE, *RUNNING] for kind, own in PARTICULAR.items()}  # after a method's own
+def _flag_settings(one: Option) -> dict[str, Any]:
+    if _turns_off(one):
+        return {"is_flag": True, "flag_value": False, "default": True}
+    return {"is_flag": True, "default": True, "show_default": True} if one.default else {"is_flag": True}
 
-VERBOSITY: list[tuple[tuple[str, ...], dict[str, Any]]] = [
-    (("-q", "--quiet"), flag("No progress, no notes.")),
-    (("-v", "--verbose"), flag("Show where an error came from.")),
+
+def merged(one: Option, kinds: Sequence[str]) -> Option:
+    """An option for several kinds of data: with the choices of all, or free text where one of them is; whether the
+    value is one for the data that is mixed is asked when that is known."""
+    found = {kind: one.of(kind) for kind in kinds if kind in one.ways}
+    ways = list(found.values()) or [one]
+    if len(ways) == 1:
+        return ways[0]
+    helps = {way.help for way in ways}
+    told = " ".join(f"{kind.capitalize()}: {way.help}" for kind, way in found.items())
+    choices = tuple(dict.fromkeys(choice for way in ways for choice in way.choices))
+    values: Values = Chosen(choices) if all(way.choices for way in ways) else Text()
+    metavar = next((way.metavar for way in reversed(ways) if way.metavar), "")
+    return replace(
+        one,
+        help=told if len(helps) > 1 else ways[0].help,
+        values=Many(values) if isinstance(one.values, Many) else values,
+        metavar=metavar,
+    )
+
+
+def flag(*names: str, help: str) -> click.Option:
+    """An option that only the command line has."""
+    return click.Option(names, is_flag=True, help=help)
+
+
+VERBOSITY = [
+    flag("-q", "--quiet", help="No progress, no notes."),
+    flag("-v", "--verbose", help="Show where an error came from."),
 ]
 
 
-def add(options: list[tuple[tuple[str, ...], dict[str, Any]]]) -> Any:
-    """Decorate a command with a list of options."""
+class Command(click.Command):
+    """A command of declared options. They are made when it is looked into, since a list of commands needs none.
 
-    def decorate(command: Any) -> Any:
-        for names, settings in reversed(options):
-            command = click.option(*names, **settings)(command)
-        return command
+    What click refuses before it looks at values is refused in the words of the declarations.
+    """
 
-    return decorate
+    made = False
+
+    def declared(self) -> Sequence[Option]:
+        """Its options, in the order of the help."""
+        raise NotImplementedError
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        if not self.made:
+            self.made, more = True, self.params
+            arguments = [one for one in more if isinstance(one, click.Argument)]
+            plain = [one for one in more if one not in arguments]
+            self.params = [*arguments, *map(click_option, self.declared()), *plain, *VERBOSITY]
+        return super().get_params(ctx)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        typed = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as e:
+            self.refuse(e.option_name)
+            raise
+        except click.BadOptionUsage as e:
+            self._refuse_value(e.option_name, typed)
+            raise
+
+    def refuse(self, flag: str) -> None:
+        """UsageError for an option that there is, but not here."""
+
+    def _refuse_value(self, flag: str, typed: list[str]) -> None:
+        """UsageError for a flag that was given a value."""
+        for one in self.declared():
+            value = next((text.partition("=")[2] for text in typed if text.startswith(f"{flag}=")), None)
+            if flag in one.flags and value is not None:
+                one.settle(value)
 
 
-def method_option(f: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
-    flag_name = "--" + f.name.replace("_", "-")
-    if isinstance(f.default, bool):
-        off = f"/--no-{flag_name[2:]}" if f.default else ""
-        shown = {"default": True, "show_default": True} if f.default else {}
-        return (flag_name + off, f.name), {**flag(f.metadata["help"]), **shown}
-    choices = f.metadata["choices"]
-    kind = click.Choice(choices) if choices else type(f.default) if f.default is not MISSING else str
-    return (flag_name, f.name), {"type": kind, "default": f.default, "show_default": True, "help": f.metadata["help"]}
+def given(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those that were typed: defaults are known where they are declared."""
+    source = click.get_current_context().get_parameter_source
+    return {name: value for name, value in arguments.items() if source(name) is not click.core.ParameterSource.DEFAULT}

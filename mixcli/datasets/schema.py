@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from mixcli.errors import UsageError
+from mixcli.option import KINDS, Option, options
+from mixcli.settings.run import Settings
+from mixcli.values import Count, Flag, Many, Part, Sides, Values, Whole
 
 COUNT, TEXT, NUMBER, FLAG = "a count", "a text", "a number", "true or false"
 MOST_SHARDS = 1 << 16
@@ -31,13 +37,24 @@ class Either(tuple):
     """One of these texts or numbers."""
 
 
+def _pattern(one: Option) -> Any:
+    """What a recipe holds of an option: something of its form. Whether it is allowed is `disallowed`'s question."""
+    form = _form(one.values)
+    return Later(form) if one.later else Maybe(form) if one.optional and not one.settled else form
+
+
+def _form(values: Values) -> Any:
+    if isinstance(values, Many):
+        return [_form(values.of)]
+    if isinstance(values, Sides | Part):
+        return [COUNT]
+    return FLAG if isinstance(values, Flag) else COUNT if isinstance(values, Whole | Count) else TEXT
+
+
+RECORDED = {name: one for name, one in options(Settings).items() if one.recorded}
 RECIPE = {
-    "method": TEXT, "options": Named(None), "k": COUNT, "partners": COUNT, "window": COUNT, "pairing": TEXT,
-    "pairing_fallback": Maybe(TEXT), "seed": COUNT, "include_originals": FLAG, "points": Maybe(COUNT),
-    "subsample": TEXT, "size": Maybe([COUNT]), "norm": TEXT, "saliency": Maybe(TEXT), "layer": Later(TEXT), "pad": TEXT,
-    "normalize": TEXT, "normals": FLAG, "split": TEXT, "drop_background": FLAG, "saliency_target": TEXT,
-    "point_weight": FLAG, "keep": [TEXT], "classes": COUNT, "shard": [COUNT], "device": TEXT,
-    "encoding": Later(Either(("jpg", "webp"))), "quality": Later(COUNT),
+    "method": TEXT, "options": Named(None), **{name: _pattern(one) for name, one in RECORDED.items()},
+    "device": TEXT, "encoding": Later(Either(("jpg", "webp"))), "quality": Later(COUNT),
     "subsampling": Later(Either(("4:4:4", "4:2:0"))),
     "model": Maybe({"sha256": TEXT, "name": TEXT, "options": Named(None)}),
 }  # fmt: skip
@@ -59,6 +76,7 @@ MANIFEST = {
     "versions": Named(TEXT),
 }  # fmt: skip
 MOST = 2**62
+MOST_TOLD = 64  # characters
 
 
 def wrong(value: Any, pattern: Any = MANIFEST, at: str = "") -> Iterator[str]:
@@ -101,3 +119,32 @@ def _is(value: Any, kind: Any) -> bool:
     if kind == COUNT:
         return type(value) is int and 0 <= value < MOST
     return isinstance(value, {TEXT: str, FLAG: bool, NUMBER: int | float}[kind])
+
+
+def disallowed(recipe: Mapping[str, Any], data: str) -> Iterator[str]:
+    """Values of a recipe that no run can have recorded, in words.
+
+    recipe: of the right form, see `wrong`; data: what its rows are, "points", "images" or "hidden" states.
+    """
+    for name in (*RECORDED, "quality", "device"):
+        one = options(Settings)[name]
+        if name not in recipe or (value := recipe[name]) is None or value in one.also:
+            continue
+        at = f"'recipe.{name}' is {told(value)}"
+        if value != one.default and not one.is_for(data):
+            yield f"{at}, which is for {one.kinds[0]}, and these are {KINDS[data]}"
+            continue
+        try:
+            one.settle(value, data)
+        except UsageError as e:
+            yield f"{at}: {e.reason}"
+
+
+def told(value: Any) -> str:
+    """A value from a file, short enough to be repeated in a sentence.
+
+    >>> told([1, 2]), told("a" * 99)
+    ('[1, 2]', '"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...')
+    """
+    text = json.dumps(value)
+    return text if len(text) <= MOST_TOLD else text[:MOST_TOLD] + "..."

@@ -9,15 +9,17 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING
 from typing import Any
 
 from mixcli.errors import UsageError
-from mixcli.methods import FROM_A_MODEL, get, kinds_of, methods
+from mixcli.methods import FROM_A_MODEL, Method, get, kinds_of, methods
+from mixcli.option import Option, options
 
 SCHEMA = "mixcli.methods/1"
 PAPER = re.compile(r"\s*\((?P<authors>[^()]+?),(?P<venue>[^(),]*?)\s*(?P<year>\d{4})\)")
 NEEDS = ("data", "saliency", "checkpoint", "assignment", "parents", "group", "draws", "pairing")
+INDENT = " " * 6
 PROBES = (0.5, 1.0)  # values of options that are numbers, whose needs may be others than at the default
 
 
@@ -32,8 +34,8 @@ def table(names: list[str] | None = None) -> dict[str, Any]:
     return {"schema": SCHEMA, "methods": [_facts(cls) for cls in chosen]}
 
 
-def _facts(cls: type) -> dict[str, Any]:
-    what, paper = published(cls.__doc__)
+def _facts(cls: type[Method]) -> dict[str, Any]:
+    what, paper = published(cls.__doc__ or "")
     usual = _needs(cls())
     return {
         "name": cls.traits.name,
@@ -42,7 +44,7 @@ def _facts(cls: type) -> dict[str, Any]:
         **usual,
         "data": list(kinds_of(cls)),
         "otherwise": list(_otherwise(cls, usual)),
-        "options": [_option(f) for f in fields(cls)],
+        "options": [_option(one) for one in options(cls).values()],
         "example": cls.traits.example,
     }
 
@@ -77,42 +79,42 @@ def _needs(method: Any) -> dict[str, Any]:
     }
 
 
-def _otherwise(cls: type, usual: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _otherwise(cls: type[Method], usual: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Options that, by themselves, change what a method needs: {"options": {name: value}, what changes}."""
-    for f in fields(cls):
+    for one in options(cls).values():
         told: list[dict[str, Any]] = []
-        for value in _values(f):
+        for value in _values(one):
             try:
-                needs = _needs(cls(**{f.name: value}))
+                needs = _needs(cls(**{one.name: value}))
             except UsageError:  # not a value of this option, or not by itself
                 continue
             changed = {name: needs[name] for name in NEEDS if needs[name] != usual[name]}
-            if changed and (f.metadata["choices"] or changed not in told):
+            if changed and (one.choices or changed not in told):
                 told.append(changed)
-                yield {"options": {f.name: value}, **changed}
+                yield {"options": {one.name: value}, **changed}
 
 
-def ever_takes_maps(cls: type) -> bool:
+def ever_takes_maps(cls: type[Method]) -> bool:
     """Whether a method looks at maps, at its defaults or with any of its options."""
     usual = _needs(cls())
     return bool(usual["saliency"]) or any(change.get("saliency") for change in _otherwise(cls, usual))
 
 
-def _values(f: Field) -> tuple[Any, ...]:
+def _values(one: Option) -> tuple[Any, ...]:
     """Values worth a try beside the default."""
-    if isinstance(f.default, bool):
-        return (not f.default,)
-    tried = f.metadata["choices"] or (PROBES if isinstance(f.default, float) else ())
-    return tuple(value for value in tried if value != f.default)
+    if isinstance(one.default, bool):
+        return (not one.default,)
+    tried: tuple[Any, ...] = one.choices or (PROBES if isinstance(one.default, float) else ())
+    return tuple(value for value in tried if value != one.default)
 
 
-def _option(f: Field) -> dict[str, Any]:
+def _option(one: Option) -> dict[str, Any]:
     return {
-        "name": f.name,
-        "flag": _flag(f.name),
-        "default": None if f.default is MISSING else f.default,
-        "choices": list(f.metadata["choices"]),
-        "help": f.metadata["help"],
+        "name": one.name,
+        "flag": one.flag,
+        "default": None if one.default is MISSING else one.default,
+        "choices": list(one.choices),
+        "help": one.help,
     }
 
 
@@ -174,11 +176,12 @@ def render_options(found: dict[str, Any], width: int = 80) -> str:
 
 
 def _page(one: dict[str, Any], width: int) -> str:
-    told = _paper_words(one["paper"])
-    title = f"{one['name']}: {one['what']}" + (f" ({told})" if one["paper"] else "")
+    paper = _paper_words(one["paper"])
+    title = f"{one['name']}: {one['what']}" + (f" ({paper})" if one["paper"] else "")
     lines = textwrap.wrap(title, width)
     for option in one["options"]:
-        lines += ["  " + _signature(option), *textwrap.wrap(option["help"], width, **_indented(6))]
+        told = textwrap.wrap(option["help"], width, initial_indent=INDENT, subsequent_indent=INDENT)
+        lines += ["  " + _signature(option), *told]
     return "\n".join(lines if one["options"] else [*lines, "  no options of its own"])
 
 
@@ -188,7 +191,3 @@ def _signature(option: dict[str, Any]) -> str:
     return f"{option['flag']} {'|'.join(option['choices']) or option['default']}" + (
         f"  (default {option['default']})" if option["choices"] else ""
     )
-
-
-def _indented(columns: int) -> dict[str, str]:
-    return {"initial_indent": " " * columns, "subsequent_indent": " " * columns}

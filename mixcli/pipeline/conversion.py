@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +13,13 @@ from mixcli.datasets.dataset import Dataset
 from mixcli.datasets.recognise import is_mixed, replaceable
 from mixcli.errors import UsageError
 from mixcli.methods import get
+from mixcli.methods.offered import check_kind
+from mixcli.option import options
 from mixcli.pipeline.job import Job, check_out, encoding_of, formatted
 from mixcli.pipeline.merge import write
 from mixcli.pipeline.report import Report
 from mixcli.pipeline.run import Result, run
+from mixcli.settings.commands import Converting
 from mixcli.sources.any_source import open_any
 from mixcli.sources.reading import Reading
 
@@ -22,41 +27,67 @@ if TYPE_CHECKING:
     from mixcli.files.picture_files import Encoding
 
 
-def convert(source: str, out: str, points: int | None = None, report: Report | None = None, **arguments: Any) -> Result:
+def convert(
+    source: str | Path,
+    out: str | Path,
+    points: int | None = None,
+    report: Report | None = None,
+    *,
+    command: str | None = None,
+    **arguments: Any,
+) -> Result:
     """Write a source, or a mixed dataset with all of its fields, to another container.
 
-    Arguments are those of `Job` that concern reading and writing. The rows of a mixed dataset stay as they are, so none
-    that concern reading may be given for it. `format` may lose some of its pixels, once, which the manifest tells.
+    Arguments are the options of `mixcli convert`, see `Converting`. The rows of a mixed dataset stay as they are, so
+    none that concern reading may be given for it. `format` may lose some of its pixels, once, which the manifest tells.
+    command: as typed, for the record.
     """
+    given = {**arguments, **({} if points is None else {"points": points})}
+    _check_known(given)
+    asked = Converting(**{"source": source, "out": out, **given})
     report, folder = report or Report(), str(out).endswith("/")
-    if not is_mixed(Path(source)):
-        reading = Reading(arguments.get("split", "auto"), arguments.get("drop_background", False))
-        method = get("convert")(on=open_any([str(source)], reading).data)
-        return run(Job(method, (str(source),), Path(out), folder=folder, points=points, **arguments), report)
-    plain = Job.__dataclass_fields__
-    for name, value in {**arguments, "points": points}.items():
-        if name not in FREE and value != (None if name == "points" else plain[name].default):
-            flag = "--" + name.replace("_", "-")
-            raise UsageError(f"{flag}: {source} is a mixed dataset, whose rows are copied as they are")
-    form = arguments.get("format"), arguments.get("quality")
-    return _copy(Path(source), Path(out), folder, form, bool(arguments.get("overwrite")), report)
+    if is_mixed(Path(asked.source)):
+        _check_copied(asked)
+        return _copy(asked, folder, report)
+    data = open_any([asked.source], Reading(asked.split, asked.drop_background)).data
+    method: Any = get("convert")
+    for name in given:
+        check_kind(options(Converting)[name], data, done="converted")
+    settings: dict[str, Any] = {"points": None, **given, "folder": folder, "command": command}
+    return run(Job(method(on=data), (asked.source,), Path(asked.out), **settings), report)
 
 
-FREE = ("overwrite", "command", "workers", "resume", "on_error", "format", "quality")  # do not touch what is read
+def _check_known(given: Mapping[str, Any]) -> None:
+    for name in given:
+        if name not in options(Converting):
+            near = difflib.get_close_matches(name, options(Converting), 1)
+            told = f"did you mean {near[0]!r}?" if near else "mixcli convert --help lists them"
+            raise UsageError(f"convert has no option {name!r}", advice=told)
 
 
-def _copy(
-    path: Path, out: Path, folder: bool, form: tuple[str | None, int | None], overwrite: bool, report: Report
-) -> Result:
+def _check_copied(asked: Converting) -> None:
+    """UsageError for what would change rows that are copied."""
+    for name, one in options(Converting).items():
+        if one.flags and name not in FREE and getattr(asked, name) != one.default:
+            raise UsageError(f"{asked.source} is a mixed dataset, whose rows are copied as they are", at=one.flag)
+
+
+FREE = ("overwrite", "workers", "resume", "on_error", "format", "quality")  # do not touch what is read
+
+
+def _copy(asked: Converting, folder: bool, report: Report) -> Result:
+    path, out = Path(asked.source), Path(asked.out)
     check_out(out, folder, [path])
-    kind = formatted(out, folder, form[0])
-    asked = encoding_of(*form)
+    kind = formatted(out, folder, asked.format)
     if os.path.lexists(out):
-        if not overwrite:
-            raise UsageError(f"{out} exists; --overwrite replaces it")
+        if not asked.overwrite:
+            raise UsageError(f"{out} exists", advice="--overwrite replaces it")
         replaceable(out)
     dataset = Dataset(path).require()
-    how = _once(dataset, asked, form[1])
+    for name in ("format", "quality"):
+        if getattr(asked, name) is not None:
+            check_kind(options(Converting)[name], dataset.data, done="converted")
+    how = _once(dataset, encoding_of(asked.format, asked.quality), asked.quality)
     manifest = write([dataset], open_sink(out, dataset.fields, dataset.rows, kind, how), report)
     return Result(out, dataset.rows, manifest)
 

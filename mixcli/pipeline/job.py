@@ -2,72 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixcli.datasets.container import container_of
-from mixcli.datasets.schema import MOST_SHARDS
 from mixcli.errors import UsageError
-from mixcli.methods import FROM_A_MODEL, OF_A_LAYER
-from mixcli.sources.named_files import Listed, Root
-from mixcli.sources.reading import Reading
+from mixcli.methods import FROM_A_MODEL, OF_A_LAYER, Method, restored
+from mixcli.methods.offered import check_given, check_kind, kinds_mixed
+from mixcli.option import option, options
+from mixcli.settings.run import Settings
+from mixcli.values import FilePath, Many, PathText
 
 if TYPE_CHECKING:
     from mixcli.files.picture_files import Encoding
+    from mixcli.sources.named_files import Listed
+    from mixcli.sources.reading import Reading
 
-MOST = 10**9
 STREAM = Path("-")
 TARS = "webdataset"
-FORMATS = ("png", "jpg", "webp", TARS, f"{TARS}-jpg", f"{TARS}-webp")
+STREAMED = "--out -"
+
+
+class SourceName(FilePath):
+    """What `--in` names: a path, or the files that stdin named."""
+
+    def check(self, value: Any) -> Any:
+        from mixcli.sources.named_files import Listed
+
+        return value if isinstance(value, Listed) else super().check(value)
 
 
 @dataclass(frozen=True)
-class Job:
-    """Arguments of a run; the command line's options have the same names and defaults."""
+class Job(Settings):
+    """Arguments of a run: its method, its files, and `Settings`, where all other options are declared."""
 
-    method: Any  # an instance of a method's dataclass
-    sources: tuple[str | Listed, ...]
-    out: Path
-    ckpt: str | None = None
-    k: int = 1
-    partners: int = 1
-    window: int = 1024
-    pairing: str | None = None  # None: the method's own, mostly "random"
-    saliency: str | None = None  # of images; None: the method's own
-    pairing_fallback: str | None = None
-    seed: int = 0
-    include_originals: bool = False
-    shard: tuple[int, int] = (0, 1)
-    points: int | None = 1024  # None: as many as the source's clouds have
-    subsample: str = "first"
-    pad: str = "none"
-    normalize: str | None = None  # none for clouds, imagenet for images
-    size: tuple[int, int] | None = None  # H, W of images; None: the source's
-    norm: str = "l2"  # of an image's gradient over its channels
-    layer: str | None = None  # of an image network, whose maps or states are taken; None: the last maps
-    normals: bool = False  # carried even where no model asks for them
-    split: str = "auto"
-    drop_background: bool = False
-    classes: int | None = None
-    model: str | None = None
-    trust_ckpt: bool = False
-    saliency_target: str = "label"
-    batch_size: int | None = None  # auto
-    device: str = "auto"
-    workers: int | None = None  # one a core
-    point_weight: bool = True
-    keep: tuple[str, ...] = ()
+    method: Method
+    sources: tuple[str | Listed, ...] = option(
+        flags="--in",
+        help="A file, a glob, a folder or a list, in any of the layouts of the README; may be repeated.",
+        metavar="PATH",
+        values=Many(SourceName()),
+    )
+    out: Path = option(
+        help="The dataset to write: .h5, .npz, or a folder with a file for each row; - streams images as one tar.",
+        metavar="PATH",
+        says={"hidden": "The dataset to write: .h5 or .npz."},
+    )
+    ckpt: PathText | None = option(
+        None,
+        "Trained network, for methods that look at saliency.",
+        needs=("network",),
+        says={"hidden": "Trained network; required."},
+    )
     folder: bool = False  # whether `out` is a folder whatever its suffix
-    format: str | None = None  # of images in a folder, one of FORMATS; None: png
-    quality: int | None = None  # 1 to 100; None: 95 of jpg, 90 of webp
-    png_level: int | None = None  # 0 to 9; None: 1
-    manifest: Path | None = None  # of a dataset that is streamed
-    on_error: str = "raise"
-    resume: bool = False
-    overwrite: bool = False
     command: str | None = None  # as typed, for the record
+    viewing: bool = False  # maps are mixed along, to be seen: no field holds them
+
+    @classmethod
+    def asked(cls, method: type[Method], sources: Any, out: Any, given: Mapping[str, Any]) -> Job:
+        """The job of a method with options by name, its own and those of a run, as Python and the command line give
+        them; UsageError where one is unknown, wrong, or for the other kind of data."""
+        own = {name: value for name, value in given.items() if name in options(method)}
+        rest = {name: value for name, value in given.items() if name not in own}
+        _check_known(rest, method)
+        chosen = method(**own)
+        check_given(options(cls), rest, chosen, asked="on" in own)
+        sources, out = options(cls)["sources"].settle(sources), options(cls)["out"].settle(out)
+        return cls(chosen, sources, out, **rest)
+
+    @classmethod
+    def recalled(cls, recipe: Mapping[str, Any], sources: Sequence[str | Listed], out: Path, **more: Any) -> Job:
+        """The job that a manifest's recipe tells; UsageError where no job can be like that."""
+        told = {name: one.recalled(recipe) for name, one in options(cls).items() if one.recorded}
+        return cls(restored(recipe), tuple(sources), out, **{**told, **more})
+
+    @property
+    def data(self) -> str:
+        """The kind of its data, as options know it: "points", "images" or "hidden"."""
+        return self.method.traits.writes or self.method.traits.data
 
     @property
     def streams(self) -> bool:
@@ -86,37 +100,58 @@ class Job:
 
     @property
     def reading(self) -> Reading:
+        from mixcli.sources.reading import Reading
+
         return Reading(self.split, self.drop_background)
 
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """What mixes carry beside their data: fields that are kept, and maps that are to be seen."""
+        return (*self.keep, "saliency") if self.viewing else self.keep
+
     def __post_init__(self) -> None:
-        for name, least in (("k", 1), ("partners", 1), ("window", 2), ("points", 1), ("classes", 1), ("workers", 1)):
+        self._check_options()
+        self._check_together()
+        self._check_writing()
+
+    def _check_options(self) -> None:
+        """Each by itself."""
+        kinds, done = kinds_mixed(type(self.method)), "mixed"
+        if self.method.traits.name == "convert":  # nobody chooses the kind
+            kinds, done = (), "converted"
+        for name, one in options(type(self)).items():
             value = getattr(self, name)
-            if value is not None and not least <= value <= MOST:
-                raise UsageError(f"--{name} {value}: must be at least {least} and at most {MOST:,}")
-        if not 0 <= self.seed < 1 << 62:
-            raise UsageError(f"--seed {self.seed}: must be at least 0 and below 2**62")
-        part, parts = self.shard
-        if not 0 <= part < parts:
-            raise UsageError(f"--shard {part}/{parts}: shards of n are numbered 0/{parts} to {parts - 1}/{parts}")
-        if parts > MOST_SHARDS:
-            raise UsageError(f"--shard {part}/{parts}: are too many; at most {MOST_SHARDS:,}")
-        if self.resume and self.overwrite:
-            raise UsageError("--resume goes on with what is there, --overwrite starts again: choose one")
+            if name == "pairing" and value == self.pairless:
+                continue
+            if value is not None and value != one.default:  # a default says nothing
+                check_kind(one, self.data, kinds, done)
+            kept = one.settle(value, self.data)
+            if kept is not value:
+                object.__setattr__(self, name, kept)
+
+    @property
+    def pairless(self) -> str | None:
+        """What stands for the pairing of a method that pairs nobody."""
         traits = self.method.traits
-        if traits.writes and (self.saliency or self.pairing == "greedy"):
-            flag = f"--saliency {self.saliency}" if self.saliency else "--pairing greedy"
-            raise UsageError(f"{flag}: {traits.name} looks at no saliency maps; leave it out")
+        return "group" if traits.group else "none" if traits.parents == 1 else None
+
+    def _check_together(self) -> None:
+        traits, name = self.method.traits, self.method.traits.name
+        if self.resume and self.overwrite:
+            raise UsageError("--resume goes on with what is there, --overwrite starts again", advice="choose one")
+        if self.pairless and self.pairing not in (None, self.pairless):
+            told = "groups, not pairs" if traits.group else "no pairs"
+            raise UsageError(f"{name} mixes {told}", at=f"--pairing {self.pairing}", advice="leave it out")
         maps = self.saliency or traits.saliency
         if maps in FROM_A_MODEL and not (self.ckpt or self.model):
-            raise UsageError(f"{traits.name} needs saliency: give the trained classifier with --ckpt")
+            raise UsageError(f"{name} needs saliency: give the trained classifier with --ckpt")
         if self.layer is not None and maps not in OF_A_LAYER:
-            told = f"{traits.name} takes {maps or 'no'} maps with these options"
-            raise UsageError(f"--layer {self.layer}: is for --saliency activation, and {told}; leave it out")
+            told = f"is for --saliency activation, and {name} takes {maps or 'no'} maps with these options"
+            raise UsageError(told, at=f"--layer {self.layer}", advice="leave it out")
         if "saliency" in self.keep and not maps:
-            raise UsageError(f"--keep saliency: {traits.name} takes no saliency with these options")
+            raise UsageError(f"{name} takes no saliency with these options", at="--keep saliency")
         if not traits.draws and self.k > 1:
-            raise UsageError(f"{traits.name} draws nothing, so -k {self.k} copies would be equal; use --partners")
-        self._check_writing()
+            raise UsageError(f"{name} draws nothing, so -k {self.k} copies would be equal", advice="use --partners")
 
     def _check_writing(self) -> None:
         if self.format:
@@ -125,29 +160,43 @@ class Job:
         if self.streams:
             self._check_stream()
         elif self.manifest:
-            raise UsageError(f"--manifest {self.manifest}: is for --out -; other datasets have their manifest in them")
+            told = "other datasets have their manifest in them"
+            raise UsageError("is for --out -", at=f"--manifest {self.manifest}", advice=told)
 
     def _check_stream(self) -> None:
-        traits = self.method.traits
-        if traits.data != "images" or traits.writes:
-            raise UsageError(f"--out -: streams pictures, which {traits.name} does not write; name a file or a folder")
+        if self.data != "images":
+            told = f"streams pictures, which {self.method.traits.name} does not write"
+            raise UsageError(told, at=STREAMED, advice="name a file or a folder")
         if self.resume:
-            raise UsageError("--resume: what was streamed is gone, so --out - cannot go on; leave --resume out")
+            told = "what was streamed is gone, so --out - cannot go on"
+            raise UsageError(told, at="--resume", advice="leave --resume out")
         if not self.manifest:
-            raise UsageError("--out -: a stream has no place for its manifest; --manifest PATH says where it goes")
+            told = "a stream has no place for its manifest"
+            raise UsageError(told, at=STREAMED, advice="--manifest PATH says where it goes")
+
+
+def _check_known(given: Mapping[str, Any], cls: type[Method]) -> None:
+    """UsageError where a run has no option of this name."""
+    known = {f.name for f in fields(Job)} - {"method", "sources", "out", "viewing"}
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, [*options(cls), *sorted(known), "source", "out"], 1)
+            told = f"did you mean {near[0]!r}?" if near else f"mixcli {cls.traits.name} --help lists them"
+            raise UsageError(f"{cls.traits.name} has no option {name!r}", advice=told)
 
 
 def formatted(out: Path, folder: bool, form: str | None) -> str:
     """The container of a name and a --format: "h5", "npz", "folder" or "tar"; UsageError where they do not fit."""
+    from mixcli.datasets.container import container_of
+
     kind = container_of(out, folder)
     if form is None:
         return kind
-    if form not in FORMATS:
-        raise UsageError(f"--format {form}: must be one of {', '.join(FORMATS)}")
+    options(Settings)["format"].settle(form)
     tars = form.startswith(TARS)
     if kind != "folder":
         what = "tars" if tars else "pictures"
-        raise UsageError(f"--out {out}: --format {form} writes a folder of {what}; name a folder")
+        raise UsageError(f"--format {form} writes a folder of {what}", at=f"--out {out}", advice="name a folder")
     return "tar" if tars else "folder"
 
 
@@ -161,17 +210,21 @@ def encoding_of(form: str | None, quality: int | None, level: int | None = None)
     return encoding(name or "png", quality, level)
 
 
-def check_out(out: Path, folder: bool = False, inputs: Sequence[Path | Root] = ()) -> None:
+def check_out(out: Path, folder: bool = False, inputs: Sequence[Path | str] = ()) -> None:
     """The output's name is usable and is none of the inputs."""
+    from mixcli.datasets.container import container_of
+
     if out == STREAM:
         return
     container_of(out, folder)
+    at = f"--out {out}"
     if not out.parent.is_dir():
-        raise UsageError(f"--out {out}: the folder {out.parent} does not exist; make it first (mkdir -p {out.parent})")
+        told = f"the folder {out.parent} does not exist"
+        raise UsageError(told, at=at, advice=f"make it first (mkdir -p {out.parent})")
     for path in inputs:
-        if isinstance(path, Root):
+        if isinstance(path, str):  # a list of files: see `named_files.Root`
             continue
         if out.resolve() == path.resolve():
-            raise UsageError(f"--out {out}: is {path}, which is read; choose another name")
+            raise UsageError(f"is {path}, which is read", at=at, advice="choose another name")
         if path.is_dir() and out.resolve().is_relative_to(path.resolve()):
-            raise UsageError(f"--out {out}: lies inside {path}, which is read; choose a place outside of it")
+            raise UsageError(f"lies inside {path}, which is read", at=at, advice="choose a place outside of it")

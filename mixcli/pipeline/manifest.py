@@ -7,15 +7,17 @@ import json
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixcli import __version__
 from mixcli.datasets.journal import Record
 from mixcli.datasets.recipe import describe_fields
+from mixcli.option import options
 from mixcli.pipeline.job import Job
 from mixcli.pipeline.plan import Window
+from mixcli.settings.run import Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,15 +32,12 @@ Records = Mapping[int, Record]  # what the journal says of each finished window,
 
 def recipe(job: Job, sources: list[dict[str, Any]], model: dict[str, Any] | None, classes: int, device: str) -> dict:
     """Everything that decides the data: equal recipes, at an equal batch, give equal bytes."""
-    chosen = ("k", "partners", "window", "pairing", "pairing_fallback", "seed", "include_originals")
-    chosen += ("points", "subsample", "pad", "normalize", "normals", "split", "drop_background", "saliency_target")
-    chosen += ("point_weight", "keep", "size", "norm", "saliency", "layer")
+    recorded = {name: getattr(job, name) for name, one in options(Settings).items() if one.recorded}
     return {
         "method": job.method.traits.name,
-        "options": asdict(job.method),
-        **{name: getattr(job, name) for name in chosen},
+        "options": {name: getattr(job.method, name) for name in options(type(job.method))},
+        **recorded,
         "classes": classes,
-        "shard": list(job.shard),
         **(job.encoding.recorded if job.encoding else {}),
         "sources": [{key: f[key] for key in ("sha256", "count")} for f in sources],
         "model": model and {key: model[key] for key in ("sha256", "name", "options")},

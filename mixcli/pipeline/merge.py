@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,27 +19,37 @@ from mixcli.datasets.journal import Journal, journal_of
 from mixcli.datasets.recipe import differences
 from mixcli.datasets.recognise import replaceable
 from mixcli.errors import MixError, UsageError
+from mixcli.option import takes
 from mixcli.pipeline.job import check_out
 from mixcli.pipeline.report import Report
+from mixcli.settings.commands import Merging
 
 if TYPE_CHECKING:
     from mixcli.files.picture_files import Lossy
 
 
+@takes(Merging)
 def merge(
-    paths: list[Path], out: Path, overwrite: bool = False, report: Report | None = None, folder: bool = False
+    paths: Sequence[str | Path],
+    out: str | Path,
+    overwrite: bool = False,
+    report: Report | None = None,
+    folder: bool = False,
 ) -> None:
-    """All shards of a run -> the dataset of the whole run, byte-equal in every field, in any container."""
-    report = report or Report()
-    check_out(out, folder, paths)
-    if os.path.lexists(out):
+    """All shards of a run -> the dataset of the whole run, byte-equal in every field, in any container.
+
+    folder: whether `out` is one whatever its suffix.
+    """
+    report, parts, whole = report or Report(), list(map(Path, paths)), Path(out)
+    check_out(whole, folder, parts)
+    if os.path.lexists(whole):
         if not overwrite:
-            raise UsageError(f"{out} exists", advice="--overwrite replaces it")
-        replaceable(out)
-    shards = [Dataset(path).require() for path in paths]
+            raise UsageError(f"{whole} exists", advice="--overwrite replaces it")
+        replaceable(whole)
+    shards = [Dataset(path).require() for path in parts]
     _check_family(shards)
-    layout, rows = _layout(shards, out, folder), sum(s.rows for s in shards)
-    write(shards, open_sink(out, shards[0].fields, rows, layout.container, layout.loss), report)
+    layout, rows = _layout(shards, whole, folder), sum(s.rows for s in shards)
+    write(shards, open_sink(whole, shards[0].fields, rows, layout.container, layout.loss), report)
 
 
 def _layout(shards: list[Dataset], out: Path, folder: bool) -> Layout:

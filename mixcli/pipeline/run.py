@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import difflib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -40,28 +39,22 @@ class Result:
     manifest: dict[str, Any] = field(repr=False)
 
 
-def mix(method: str, source: str | list[str], out: str, *, report: Report | None = None, **arguments: Any) -> Result:
+def mix(
+    method: str,
+    source: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    report: Report | None = None,
+    **arguments: Any,
+) -> Result:
     """Mix a dataset: `mix("sagemix", "modelnet40.h5", "mixed.h5", ckpt="dgcnn.pt", k=4, sigma=0.3)`.
 
-    Arguments are those of `Job` and of the method; errors are `mixcli.errors.MixError` with one sentence.
+    Arguments are the options of the method, and of a run (`mixcli.settings.run`), as on the command line; errors are
+    `mixcli.errors.MixError` with one sentence.
     """
     from mixcli.methods import get
 
-    cls = get(method)
-    own = {name: arguments.pop(name) for name in list(arguments) if name in cls.__dataclass_fields__}
-    _check_known(arguments, cls)
-    sources = (source,) if isinstance(source, str) else tuple(source)
-    return run(Job(cls(**own), sources, Path(out), **arguments), report or Report())
-
-
-def _check_known(arguments: dict[str, Any], cls: type) -> None:
-    """UsageError where neither `Job` nor the method has an argument of this name."""
-    known = {*Job.__dataclass_fields__, "source"} - {"method", "sources"}
-    unknown = [name for name in arguments if name not in known]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], [*cls.__dataclass_fields__, *sorted(known)], 1)
-        meant = f"did you mean {near[0]!r}?" if near else f"mixcli {cls.traits.name} --help lists them"
-        raise UsageError(f"{cls.traits.name} has no option {unknown[0]!r}", advice=meant)
+    return run(Job.asked(get(method), source, out, arguments), report or Report())
 
 
 def run(job: Job, report: Report, stream: RawIOBase | None = None) -> Result:
@@ -131,7 +124,7 @@ def open_engine(setup: Setup, batch: int | None = None, note: Callable[[str], No
         normalize=job.normalize or "none",
         norm=job.norm,
         layer=job.layer,
-        keep=job.keep,
+        keep=job.carried,
     )
     return Engine(setup.kind.tensors(setup.settled, feed), workers=job.workers, batch=batch, note=note)
 

@@ -12,6 +12,8 @@ from torch.utils.data import Dataset as TorchDataset
 
 from mixcli.datasets.dataset import Dataset
 from mixcli.errors import UsageError
+from mixcli.option import takes
+from mixcli.settings.commands import Opening
 
 
 class MixedDataset(TorchDataset):
@@ -60,6 +62,7 @@ class MixedDataset(TorchDataset):
         return {**self.__dict__, "file": None}
 
 
+@takes(Opening)
 def open_dataset(
     path: str | Path,
     fields: Sequence[str] = ("data", "soft_label"),

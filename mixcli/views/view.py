@@ -10,8 +10,8 @@ from typing import Any
 
 from mixcli.checks.selection import Selection, Shown, SourceSelection, select
 from mixcli.errors import UsageError
-
-COLORS = ("lam", "parent", "saliency")
+from mixcli.option import takes
+from mixcli.settings.commands import Viewing
 
 
 class View:
@@ -73,14 +73,28 @@ class View:
         return notebook(self.shown, self.selection.title, self.selection.note, self.up, self.color)
 
 
+@takes(Viewing)
 def view(
-    path: str | Path, count: int = 12, *, up: str = "y", color: str = "lam", ckpt: str | None = None, **which: Any
+    path: str | Path,
+    count: int = 12,
+    *,
+    rows: str | None = None,
+    klass: str | None = None,
+    sort: str | None = None,
+    worst: bool = False,
+    seed: int | None = None,
+    color: str = "lam",
+    up: str = "y",
+    source: list[str] | None = None,
+    ckpt: str | None = None,
+    trust_ckpt: bool = False,
 ) -> View:
     """Rows of a mixed or a source dataset to look at: `mixcli.view("mixed.h5")` in a notebook shows them.
 
-    which: rows, klass, sort, worst, seed, source, as in `mixcli view`.
+    rows: as in "3,7-9"; klass: the name of a class; the others as in `mixcli view`.
     """
-    return View(select(path, count, **which), up, color, ckpt)
+    chosen = select(path, count, rows=rows, klass=klass, sort=sort, worst=worst, seed=seed, source=source)
+    return View(chosen, up, color, ckpt, trust_ckpt)
 
 
 def wanted(out: str | None, serve: bool, gui: bool, environ: Mapping[str, str], isatty: bool, encoding: str) -> str:

@@ -25,7 +25,7 @@ from mixcli.methods import get
 from mixcli.pipeline.kinds.images_tensors import normalised
 from mixcli.pipeline.report import Report
 from mixcli.saliency import images as picture_saliency
-from mixcli.saliency.normalize import PRESETS
+from mixcli.settings.normalize import PRESETS
 from mixcli.sources.image_reader import PictureReader
 from mixcli.sources.image_source import open_picture_source
 from mixcli.sources.reading import Reading

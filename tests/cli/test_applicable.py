@@ -4,11 +4,14 @@ import pytest
 from click.testing import CliRunner
 
 import mixcli
-from mixcli.cli.applicable import check_given, command_options, name_of, options_for
+from mixcli.cli.applicable import command_options
 from mixcli.cli.main import main
-from mixcli.cli.options import OPTIONS
+from mixcli.cli.options import click_option
 from mixcli.errors import UsageError
 from mixcli.methods import get, kinds_of
+from mixcli.methods.offered import check_given
+from mixcli.option import options
+from mixcli.settings.run import Settings
 
 BOTH = ("points", "images")
 
@@ -25,24 +28,30 @@ def call(*arguments):
     return done.exit_code, done.stderr
 
 
+def offered(method):
+    """What click has of each option, by name."""
+    return {one.name: click_option(one) for one in command_options(get(method))}
+
+
 def test_which_kinds_a_method_mixes():
     assert kinds_of(get("sagemix")) == kinds_of(get("mixup")) == BOTH
     assert kinds_of(get("rsmix")) == ("points",) and kinds_of(get("sage")) == ("images",)
 
 
-@pytest.mark.parametrize("kind", BOTH)
-def test_of_one_kind_they_are_as_they_stand(kind):
-    assert options_for([kind]) == OPTIONS[kind]
+@pytest.mark.parametrize(("method", "kind"), [("rsmix", "points"), ("sage", "images")])
+def test_of_one_kind_they_are_as_they_stand(method, kind):
+    names = [name for name in offered(method) if name in options(Settings)]
+    assert names == [name for name, one in options(Settings).items() if one.is_for(kind)]
 
 
 def test_of_both_kinds_each_stands_once():
-    names = [name_of(option) for option in options_for(BOTH)]
+    names = [one.name for one in command_options(get("mixup"))]
     assert len(set(names)) == len(names)
-    assert set(names) == {name_of(option) for kind in BOTH for option in OPTIONS[kind]}
-    found = {name_of(option): option[1] for option in options_for(BOTH)}
-    assert tuple(found["pairing"]["type"].choices) == ("random", "different-class", "same-class", "greedy")
-    assert tuple(found["keep"]["type"].choices) == ("point_source", "saliency", "mask") and found["keep"]["multiple"]
-    assert not isinstance(found["normalize"]["type"], click.Choice) and "default" not in found["normalize"]
+    assert set(names) >= set(options(Settings))
+    found = offered("mixup")
+    assert tuple(found["pairing"].type.choices) == ("random", "different-class", "same-class", "greedy")
+    assert tuple(found["keep"].type.choices) == ("point_source", "saliency", "mask") and found["keep"].multiple
+    assert not isinstance(found["normalize"].type, click.Choice) and options(Settings)["normalize"].default is None
 
 
 @pytest.mark.parametrize(
@@ -59,19 +68,23 @@ def test_of_both_kinds_each_stands_once():
 )
 def test_what_does_not_fit(data, given, says):
     with pytest.raises(UsageError, match=says):
-        check_given(given, data, BOTH)
+        check_given(options(Settings), given, get("mixup")(on=data))
+    with pytest.raises(UsageError, match=says):
+        mixcli.mix("mixup", "in.h5", "out.h5", on=data, **given)
 
 
 def test_what_fits():
-    check_given({"keep": ("mask",), "pairing": "greedy", "normalize": "cifar10", "size": (8, 8)}, "images", BOTH)
-    check_given({"keep": ("saliency",), "points": 64, "normalize": "unit-sphere", "k": 3}, "points", BOTH)
+    fits = {"keep": ("mask",), "pairing": "greedy", "normalize": "cifar10", "size": (8, 8)}
+    check_given(options(Settings), fits, get("mixup")(on="images"))
+    fits = {"keep": ("saliency",), "points": 64, "normalize": "unit-sphere", "k": 3}
+    check_given(options(Settings), fits, get("mixup")())
 
 
 def test_the_other_kind_is_named_where_none_was_asked_for():
     with pytest.raises(UsageError, match=r"none, unit-sphere; images are mixed with --on images$"):
-        check_given({"normalize": "half"}, "points", BOTH, asked=False)
+        check_given(options(Settings), {"normalize": "half"}, get("mixup")(), asked=False)
     with pytest.raises(UsageError, match=r"none, unit-sphere$"):
-        check_given({"normalize": "half"}, "points", ("points",), asked=False)
+        check_given(options(Settings), {"normalize": "half"}, get("rsmix")(), asked=False)
 
 
 def test_the_command_says_so(pictures, tmp_path):
@@ -80,15 +93,11 @@ def test_the_command_says_so(pictures, tmp_path):
     assert "; images are mixed" not in call("sagemix", "--on", "points", *told)[1]
 
 
-def offered(method):
-    return {name_of(option): option[1] for option in command_options(get(method))}
-
-
 @pytest.mark.parametrize("method", ["cutout", "augmix"])
 def test_what_needs_no_network_is_offered_none(method):
     none = {"ckpt", "model", "saliency", "layer", "norm", "saliency_target", "pairing", "partners"}
     assert not none & set(offered(method)) and {"sources", "out", "format"} < set(offered(method))
-    assert offered(method)["k"]["help"] == "Mixes of each image."
+    assert offered(method)["k"].help == "Mixes of each image."
     assert ("keep" in offered(method)) == (method == "cutout"), "augmix has no mask"
 
 
@@ -101,8 +110,8 @@ def test_hidden_states_are_no_pictures():
     found = offered("manifoldmixup")
     none = {"format", "keep", "quality", "png_level", "manifest", "saliency", "norm"}
     assert not none & set(found) and {"ckpt", "layer"} < set(found)
-    assert tuple(found["pairing"]["type"].choices) == ("random", "different-class", "same-class")
-    assert "manifoldmixup" not in offered("sage")["layer"]["help"] and "mixed" in found["layer"]["help"]
+    assert tuple(found["pairing"].type.choices) == ("random", "different-class", "same-class")
+    assert "manifoldmixup" not in offered("sage")["layer"].help and "mixed" in found["layer"].help
 
 
 def test_one_command_for_both(pictures, tiny):
@@ -131,5 +140,5 @@ def test_a_source_of_the_other_kind(pictures, tiny):
 
 
 def test_clouds_have_no_greedy_pairing(tiny):
-    with pytest.raises(UsageError, match="--pairing greedy: is for images, and sagemix mixes points"):
+    with pytest.raises(UsageError, match=r"--pairing greedy: for points must be one of random.*--on images"):
         tiny.mix("m.h5", pairing="greedy")

@@ -11,6 +11,7 @@ from mixcli.data.images import Images
 from mixcli.data.points import Samples
 from mixcli.errors import UsageError
 from mixcli.methods import get, kinds_of, method, option
+from mixcli.option import options
 from mixcli.rng import uniforms
 
 NAMES = sorted(mixcli.METHODS)
@@ -22,7 +23,7 @@ def variants(cls):
         fixed = {"on": kind} if len(kinds_of(cls)) > 1 else {}
         yield cls(**fixed)
         for field in dataclasses.fields(cls):
-            for value in field.metadata["choices"]:
+            for value in options(cls)[field.name].choices:
                 if value != field.default and field.name != "on":
                     yield cls(**{field.name: value}, **fixed)
             if isinstance(field.default, bool):
@@ -316,7 +317,7 @@ def test_identities_are_among_those_that_are_tested():
 @pytest.mark.parametrize("name", NAMES)
 def test_every_option_is_documented(name):
     for field in dataclasses.fields(get(name)):
-        assert field.metadata["help"].endswith("."), field.name
+        assert options(get(name))[field.name].help.endswith("."), field.name
     assert get(name).traits.example.startswith(f"mixcli {name} ")
 
 

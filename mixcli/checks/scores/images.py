@@ -32,7 +32,7 @@ from mixcli.pipeline.kinds.tensors import Feed
 from mixcli.pipeline.report import Report
 from mixcli.pipeline.run import open_engine
 from mixcli.pipeline.setup import Setup, load_model
-from mixcli.saliency import normalize
+from mixcli.settings import normalize
 
 WINDOWS = 8  # that are read again unless all are: no mix can be made without its window
 NEAR_LEVEL = 2.0  # of 255
@@ -71,7 +71,9 @@ def _why_unknown(setup: Setup, again: np.ndarray) -> str:
 
 def opened(selection: Selection, asked: Asked) -> tuple[Setup, Judge]:
     """What makes the mixes again, and the checkpoint that judges them, which may be another one."""
-    dataset = selection.dataset
+    dataset, reader = selection.dataset, selection.reader
+    if reader is None:
+        raise UsageError("scores need the source", at=dataset.path, advice=selection.note)
     told = dataset.manifest["checkpoint"]
     if not (told or asked.ckpt):
         raise UsageError(
@@ -80,7 +82,7 @@ def opened(selection: Selection, asked: Asked) -> tuple[Setup, Judge]:
             advice="--ckpt gives one to score it with, and --normalize says what its images were normalised by",
         )
     own = told["path"] if told and Path(told["path"]).is_file() else asked.ckpt if told else None
-    setup = Setup(job_of(dataset, _paths(selection), own, asked.trust), Report())
+    setup = Setup(job_of(dataset, reader.source.paths, own, asked.trust), Report())
     job = replace(setup.job, ckpt=asked.ckpt or told["path"])
     preset = asked.normalize or job.normalize or "none"
     normalize.parse(preset)  # a wrong one is told before any work
@@ -94,13 +96,6 @@ def opened(selection: Selection, asked: Asked) -> tuple[Setup, Judge]:
         norm=job.norm,
     )
     return setup, Judge(ImageTensors(feed))
-
-
-def _paths(selection: Selection) -> list[Path]:
-    """Of the source, which whoever scores has opened."""
-    if selection.reader is None:
-        raise AssertionError("scores need the source")
-    return [Path(p) for p in selection.reader.source.paths]
 
 
 def rows_by_window(dataset: Dataset, full: bool) -> Iterator[np.ndarray]:

@@ -17,15 +17,18 @@ from mixcli.checks.scores.common import Asked
 from mixcli.checks.selection import Selection
 from mixcli.datasets.dataset import Dataset
 from mixcli.errors import UsageError
+from mixcli.option import takes
 from mixcli.pipeline.report import Report
+from mixcli.settings.commands import Inspecting
 
 SCHEMA = "mixcli.scores/1"
 
 
+@takes(Inspecting)
 def score(
     path: str | Path,
     ckpt: str | None = None,
-    trust: bool = False,
+    trust_ckpt: bool = False,
     source: list[str] | None = None,
     full: bool = False,
     report: Report | None = None,
@@ -35,7 +38,8 @@ def score(
 
     normalize: of images, what the checkpoint's were normalised by, where that is not what the manifest says.
     """
-    report, path, asked = report or Report(), Path(path), Asked(ckpt, trust, normalize, full)
+    report, path = report or Report(), Path(path)
+    asked = Asked(ckpt=ckpt, trust=trust_ckpt, normalize=normalize, full=full)
     _check_visible(path)
     selection = Selection(path, source)
     dataset = selection.dataset

@@ -10,7 +10,7 @@ from mixcli.data.fields import Field, image_fields
 from mixcli.errors import UsageError
 from mixcli.pipeline.job import Job
 from mixcli.pipeline.kinds.contract import Settled
-from mixcli.saliency import normalize
+from mixcli.settings import normalize
 from mixcli.sources.image_reader import PictureReader, size_of
 from mixcli.sources.image_source import open_picture_source
 

@@ -14,8 +14,9 @@ from mixcli.algorithms.best_offset import shifted
 from mixcli.data.images import Images, MixedImages
 from mixcli.pipeline.kinds.tensors import Chunk, Feed, Seen, Taken
 from mixcli.saliency import images as image_saliency
-from mixcli.saliency import normalize, spectral, static
+from mixcli.saliency import spectral, static
 from mixcli.saliency.blur import distribution
+from mixcli.settings import normalize
 
 CLEARLY = 0.08  # by how much another preset is better, as a share of the samples that it is tried on
 

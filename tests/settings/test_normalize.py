@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mixcli.errors import UsageError
-from mixcli.saliency.normalize import PRESETS, Normalization, parse
+from mixcli.settings.normalize import PRESETS, Normalization, parse
 
 
 def test_presets_are_the_published_values():
@@ -56,5 +56,5 @@ def test_refusals(text, words):
 
 
 def test_needs_no_torch():
-    code = "import sys, mixcli.saliency.normalize; sys.exit('torch' in sys.modules)"
+    code = "import sys, mixcli.settings.normalize; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
