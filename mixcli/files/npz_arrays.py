@@ -61,7 +61,7 @@ class Member(NamedTuple):
         offset = self.info.header_offset + LOCAL.size + name + extra + self.start
         if signature != b"PK\3\4" or offset + self.nbytes > self.path.stat().st_size:
             raise _damaged(self.path, self.name, "its place in the file is not where the index says")
-        return np.memmap(self.path, self.dtype, "r", offset, self.shape, self.order).view(np.ndarray)
+        return np.memmap(self.path, self.dtype, "r", offset=offset, shape=self.shape, order=self.order).view(np.ndarray)
 
     def _decoded(self) -> np.ndarray:
         raw = np.empty(self.nbytes, np.uint8)

@@ -50,9 +50,9 @@ def _header(file: File) -> tuple[list[Field], int, str]:
 
 def _words(file: File) -> dict[str, list[str]]:
     """What follows each keyword, up to DATA, which is the last; COLUMNS is the old name of FIELDS."""
-    found: dict[str, list[str]] = {}
+    header: dict[str, list[str]] = {}
     left = LONGEST_HEADER
-    while "DATA" not in found:
+    while "DATA" not in header:
         line = file.line(left)
         left -= len(line)
         words = line.decode("utf-8", "replace").split()
@@ -61,8 +61,8 @@ def _words(file: File) -> dict[str, list[str]]:
         if words and not words[0].startswith("#"):
             if words[0] not in KEYWORDS or len(words) == 1:
                 raise file.bad(f"its header has a line that does not fit: {line[:40].decode('latin-1')!a}")
-            found[words[0]] = words[1:]
-    return found
+            header[words[0]] = words[1:]
+    return header
 
 
 def _whole(file: File, words: list[str]) -> list[int]:

@@ -87,7 +87,7 @@ class Array:
         order: Literal["F", "C"] = "F" if self.by_columns else "C"
         if isinstance(self.content, Span):
             start = self.content.start
-            return np.memmap(path, dtype, "r", start, self.shape, order).view(np.ndarray)
+            return np.memmap(path, dtype, "r", offset=start, shape=self.shape, order=order).view(np.ndarray)
         return np.ndarray(self.shape, dtype, self.content, order=order)
 
 
@@ -143,11 +143,11 @@ class _Machine:
             raise Refused(f"it asks for what no such file does (opcode {code!r})")
 
     def take(self, size: int) -> bytes:
-        found = self.data[self.at : self.at + size]
-        if len(found) < size:
+        taken = self.data[self.at : self.at + size]
+        if len(taken) < size:
             raise Refused("it is cut short")
         self.at += size
-        return found
+        return taken
 
     def text(self, width: int, kind: type) -> bytes | str | Span:
         size = int.from_bytes(self.take(width), "little")
@@ -165,9 +165,9 @@ class _Machine:
     def popped(self) -> list[Any]:
         """What lies above the last mark."""
         at = self.marks.pop()
-        found = self.stack[at:]
+        items = self.stack[at:]
         del self.stack[at:]
-        return found
+        return items
 
     def name(self, module: str, name: str) -> None:
         if f"{module}.{name}" not in ALLOWED:

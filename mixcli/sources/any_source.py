@@ -56,11 +56,14 @@ def _both(where: str, clouds: MixError, images: MixError) -> MixError:
     if (clouds.address, clouds.reason) == (images.address, images.reason):
         return clouds
     kind = UsageError if isinstance(clouds, UsageError) or isinstance(images, UsageError) else MixError
-    reason = f"is read neither as clouds ({_within(where, clouds)}) nor as images ({_within(where, images)})"
+    reason = f"is read neither as clouds{_within(where, clouds)} nor as images{_within(where, images)}"
     return kind(reason, at=where, advice=images.advice if isinstance(images, Foreign) else "")
 
 
 def _within(where: str, error: MixError) -> str:
     """What a reader says, as part of a sentence about the source."""
+    if isinstance(error, Foreign) and error.bare:
+        return ""
     at = "" if error.address in (where, f"--in {where}") else error.address
-    return str(MixError(error.reason, at=at, advice="" if isinstance(error, Foreign) else error.advice))
+    told = MixError(error.reason, at=at, advice="" if isinstance(error, Foreign) else error.advice)
+    return f" ({told})"

@@ -50,7 +50,7 @@ def _one(path: Path, split: str, notes: list[str]) -> list[Path]:
         raise UsageError(
             "is one cloud without a label", at=path, advice="give the folder that holds a folder for each class"
         )
-    raise ForeignArgument("cannot be read", at=path, advice=READABLE)
+    raise ForeignArgument("cannot be read", at=path, advice=READABLE, bare=True)
 
 
 def _of(path: Path, split: str, notes: list[str]) -> Path:

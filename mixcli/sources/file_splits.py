@@ -37,10 +37,10 @@ def split_of(name: str) -> str | None:
 def stacked_files(folder: Path, split: str, notes: list[str]) -> list[Path]:
     """Its .h5 files, where there are none its .npz files, of the split; none where there are neither."""
     for suffixes in (H5, (".npz",)):
-        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes and p.is_file())
-        found = [p for p in found if not is_mixed(require_inside(p, folder))]  # ours, unless it is named
-        if found:
-            return _checked(folder, _of_lists(folder, split, notes) or _by_name(folder, found, split, notes))
+        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes and p.is_file())
+        files = [p for p in files if not is_mixed(require_inside(p, folder))]  # ours, unless it is named
+        if files:
+            return _checked(folder, _of_lists(folder, split, notes) or _by_name(folder, files, split, notes))
     return []
 
 
@@ -57,26 +57,26 @@ def _of_lists(folder: Path, split: str, notes: list[str]) -> list[Path]:
     return listed_files(listing)
 
 
-def _by_name(folder: Path, found: list[Path], split: str, notes: list[str]) -> list[Path]:
+def _by_name(folder: Path, files: list[Path], split: str, notes: list[str]) -> list[Path]:
     """Never two files that hold the same clouds: `trainval` stands for `train` and `val`."""
-    named = {s: [p for p in found if split_of(p.name) == s] for s in NAMED}
+    named = {s: [p for p in files if split_of(p.name) == s] for s in NAMED}
     train, words = named["train"], "'train'"
     if named["trainval"]:
         train, words = named["trainval"], "'trainval'"
     elif named["val"] and train and all(p.suffix.lower() in H5 and holds(open_h5(p), "pid") for p in train):
         train, words = sorted(train + named["val"]), "'train' or 'val'"  # as ShapeNetPart's loaders train
     if split == "all":
-        return [p for p in found if not named["trainval"] or split_of(p.name) not in ("train", "val")]
+        return [p for p in files if not named["trainval"] or split_of(p.name) not in ("train", "val")]
     chosen = named["test"] if split == "test" else train
-    if not chosen and found[0].suffix.lower() == ".npz":
-        return found  # they may tell inside
+    if not chosen and files[0].suffix.lower() == ".npz":
+        return files  # they may tell inside
     if split != "auto" and not chosen:
         raise UsageError(
             f"no file in {folder} has {split!r} in its name", at=f"--split {split}", advice="leave --split out"
         )
-    if split == "auto" and chosen and len(chosen) < len(found):
-        notes.append(f"{folder}: read the {len(chosen)} of {len(found)} files with {words} in their name")
-    return chosen or found
+    if split == "auto" and chosen and len(chosen) < len(files):
+        notes.append(f"{folder}: read the {len(chosen)} of {len(files)} files with {words} in their name")
+    return chosen or files
 
 
 def _checked(folder: Path, chosen: list[Path]) -> list[Path]:
@@ -94,13 +94,13 @@ def _checked(folder: Path, chosen: list[Path]) -> list[Path]:
 
 def listed_files(listing: Path) -> list[Path]:
     """Files of a list, which writes them relative to some folder above it: the last parts of the path decide."""
-    found = []
+    files = []
     for number, line in enumerate(read_lines(listing), 1):
         if line:
-            found.append(_listed(listing, number, line))
-    if not found:
+            files.append(_listed(listing, number, line))
+    if not files:
         raise UsageError("the list is empty", at=listing)
-    return found
+    return files
 
 
 def _listed(listing: Path, number: int, line: str) -> Path:

@@ -11,6 +11,11 @@ class Foreign(MixError):
     So that where clouds and images are both tried, the reader that knows the file has the word.
     """
 
+    def __init__(self, reason: str, *, at: object = "", advice: str = "", bare: bool = False):
+        """bare: the reason says no more than that."""
+        super().__init__(reason, at=at, advice=advice)
+        self.bare = bare
+
 
 class ForeignArgument(Foreign, UsageError):
     """The same of what an argument names, rather than of what a file holds."""

@@ -55,5 +55,6 @@ def _opened(path: Path | Listed, reading: Reading) -> PicturePart:
         return OwnPictures(path)
     part, _ = open_pictures(path, reading.split)
     if part is None:
-        raise ForeignArgument("no images in it that mixcli can read", at=path, advice="the README lists the layouts")
+        reason, advice = "no images in it that mixcli can read", "the README lists the layouts"
+        raise ForeignArgument(reason, at=path, advice=advice, bare=True)
     return part

@@ -83,7 +83,7 @@ def _opened(path: Path | Listed, reading: Reading) -> CloudPart:
         return _h5(path, reading)
     if suffix == ".npz":
         return OwnClouds(path) if is_mixed(path) else NpzClouds(path, reading.split)
-    raise ForeignArgument("cannot be read", at=path, advice=READABLE)
+    raise ForeignArgument("cannot be read", at=path, advice=READABLE, bare=True)
 
 
 def _h5(path: Path, reading: Reading) -> CloudPart:

@@ -104,16 +104,16 @@ def _order(root: Path, top: Scan) -> tuple[tuple[str, ...], tuple[Path, ...]]:
 def _class(root: Path, label: int, name: str, others: list[str]) -> list[Found]:
     """All clouds of a class; adds what is none to `others`."""
     direct = scan(root / name, root)
-    found = [Found(label, file, "", f"{name}/{file}") for file in direct.files]
+    clouds = [Found(label, file, "", f"{name}/{file}") for file in direct.files]
     others += [f"{name}/{other}" for other in direct.others]
     for folder in direct.folders:
         if folder not in SPLITS:
             others.append(f"{name}/{folder}")
             continue
         inner = scan(root / name / folder, root)
-        found += [Found(label, file, folder, f"{name}/{folder}/{file}") for file in inner.files]
+        clouds += [Found(label, file, folder, f"{name}/{folder}/{file}") for file in inner.files]
         others += [f"{name}/{folder}/{other}" for other in (*inner.folders, *inner.others)]
-    return found
+    return clouds
 
 
 def _refusal(root: Path) -> type[UsageError]:
@@ -132,20 +132,20 @@ def _empty(root: Path, names: tuple[str, ...], name: str) -> UsageError:
     )
 
 
-def _of_split(root: Path, found: list[Found], split: str, names: tuple[str, ...], notes: list[str]) -> list[Found]:
+def _of_split(root: Path, clouds: list[Found], split: str, names: tuple[str, ...], notes: list[str]) -> list[Found]:
     """What is to be read, with notes on what that leaves out."""
-    told = {f.split for f in found} - {""}
+    told = {f.split for f in clouds} - {""}
     if split in SPLITS and split not in told:
         raise UsageError(
             f"no class folder of {root} has a folder {split!r}", at=f"--split {split}", advice="leave --split out"
         )
     wanted = "train" if split == "auto" and "train" in told else split
     if wanted not in SPLITS:
-        return found
-    chosen = [f for f in found if f.split == wanted]
-    if split == "auto" and len(chosen) < len(found):
+        return clouds
+    chosen = [f for f in clouds if f.split == wanted]
+    if split == "auto" and len(chosen) < len(clouds):
         more = "--split all reads everything"
-        notes.append(f"{root}: read the {len(chosen):,} of {len(found):,} files in folders {wanted!r}; {more}")
+        notes.append(f"{root}: read the {len(chosen):,} of {len(clouds):,} files in folders {wanted!r}; {more}")
     missing = sorted(set(range(len(names))) - {f.label for f in chosen})
     if missing:
         notes.append(f"{root}: class {names[missing[0]]!r} has no file in {wanted!r} (classes without: {len(missing)})")

@@ -103,10 +103,10 @@ def existing(root: Path, name: str, where: str) -> str:
 def _names_list(path: Path) -> Path:
     """The class names that belong to a list: modelnet10_train.txt goes with modelnet10_shape_names.txt."""
     choices = [f"{path.name.split('_')[0]}_shape_names.txt", "modelnet40_shape_names.txt", "shape_names.txt"]
-    found = next((path.parent / name for name in choices if os.path.isfile(path.parent / name)), None)
-    if found is None:
+    listing = next((path.parent / name for name in choices if os.path.isfile(path.parent / name)), None)
+    if listing is None:
         raise UsageError(f"no {choices[0]} beside it", at=path, advice="the order of its lines numbers the classes")
-    return found
+    return listing
 
 
 def _label(number: dict[str, int], ident: str, where: str, names_list: Path) -> int:

@@ -89,21 +89,21 @@ class NpzClouds:
 
     def _required(self, *names: str, missing: type[MixError]) -> Member:
         """missing: what its absence is."""
-        found = self._first(*names)
-        if found is None:
+        member = self._first(*names)
+        if member is None:
             holds = ", ".join(map(repr, self.arrays.names[:8])) or "no array"
             raise missing(f"no {' or '.join(map(repr, names))} in the file (it holds {holds})", at=self.path)
-        return found
+        return member
 
     def _class_names(self) -> tuple[str, ...] | None:
-        found = self._first("class_names", "names")
-        if found is None or found.dtype.kind not in STRINGS or len(found.shape) != 1:
+        names = self._first("class_names", "names")
+        if names is None or names.dtype.kind not in STRINGS or len(names.shape) != 1:
             return None
-        if found.shape[0] > MOST_CLASSES:
+        if names.shape[0] > MOST_CLASSES:
             raise MixError(
-                f"'{found.name}' has {found.shape[0]:,} names of classes", at=self.path, advice="write it again"
+                f"'{names.name}' has {names.shape[0]:,} names of classes", at=self.path, advice="write it again"
             )
-        return _strings(found)
+        return _strings(names)
 
     def _of_split(self, split: str) -> np.ndarray:
         """Rows (r,) i64 of a split, ascending; with a note where that is not all of them."""
@@ -131,10 +131,10 @@ class NpzClouds:
 
 def _strings(member: Member) -> tuple[str, ...]:
     """Values of an array of text (n,)."""
-    found = member.array()
-    if found.dtype.kind == "S":
-        return tuple(s.decode("utf-8", "surrogateescape") for s in found.tolist())
-    codes = np.ascontiguousarray(found).view(np.dtype("u4").newbyteorder(found.dtype.byteorder))
+    values = member.array()
+    if values.dtype.kind == "S":
+        return tuple(s.decode("utf-8", "surrogateescape") for s in values.tolist())
+    codes = np.ascontiguousarray(values).view(np.dtype("u4").newbyteorder(values.dtype.byteorder))
     if codes.size and codes.max() > sys.maxunicode:
         raise MixError(f"'{member.name}' holds what is no text", at=member.path, advice="write it again")
-    return tuple(found.tolist())
+    return tuple(values.tolist())

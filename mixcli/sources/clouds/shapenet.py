@@ -27,17 +27,17 @@ def is_shapenet(root: Path) -> bool:
 def split_lists(root: Path, split: str, notes: list[str]) -> list[Path]:
     """The lists that a split asks for; the folder itself where it has none."""
     there = {s: root / name for s, name in SPLIT_LISTS.items() if os.path.isfile(root / name)}
-    found = [there[s] for s in WANTED[split] if s in there]
-    if not found and split == "auto":
+    lists = [there[s] for s in WANTED[split] if s in there]
+    if not lists and split == "auto":
         return list(there.values()) or [root]
-    if found and split in ("auto", "train"):
-        told = " and ".join(path.name for path in found)
+    if lists and split in ("auto", "train"):
+        told = " and ".join(path.name for path in lists)
         notes.append(f"{root}: read the clouds of {told}, as the published loaders train; --split all reads all")
-    if not found and split != "all":
+    if not lists and split != "all":
         raise UsageError(
             f"no {SPLIT_LISTS[WANTED[split][0]]} in {root}", at=f"--split {split}", advice="leave --split out"
         )
-    return found or [root]
+    return lists or [root]
 
 
 def split_list(path: Path) -> CloudFiles:
@@ -95,14 +95,14 @@ def _entries(path: Path) -> list[str]:
     """The list of strings that the file holds."""
     text = "\n".join(read_lines(require_inside(path, path.parent.parent)))
     try:
-        found = json.loads(text)
+        entries = json.loads(text)
     except (ValueError, RecursionError) as e:
         raise MixError(f"does not parse as JSON ({e})", at=path, advice="copy or download it again") from e
-    if not isinstance(found, list) or not found or not all(isinstance(entry, str) for entry in found):
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, str) for entry in entries):
         raise MixError(
             "expected a list of strings like 'shape_data/02691156/1a04e3'", at=path, advice="download it again"
         )
-    return found
+    return entries
 
 
 def _pieces(entry: str, where: str) -> list[str]:

@@ -47,13 +47,13 @@ class Chunked:
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         distinct, place = np.unique(rows, return_inverse=True)
-        found = np.empty((len(distinct), *self.shape[1:]), self.dtype)
+        values = np.empty((len(distinct), *self.shape[1:]), self.dtype)
         at = 0
         for run in np.split(distinct, np.flatnonzero(np.diff(distinct) != 1) + 1):
             if len(run):
-                found[at : at + len(run)] = self._slice(int(run[0]), int(run[-1]) + 1)
+                values[at : at + len(run)] = self._slice(int(run[0]), int(run[-1]) + 1)
             at += len(run)
-        return found[place]
+        return values[place]
 
     def _slice(self, start: int, stop: int) -> np.ndarray:
         try:
@@ -236,7 +236,7 @@ def _names(store: Store) -> tuple[str, ...] | None:
             f"'{name}' has {store.item(name).shape[0]:,} names of classes", at=store.path, advice="write it again"
         )
     try:
-        found = store.whole(name).tolist()
+        names = store.whole(name).tolist()
     except ValueError as e:  # four bytes that are no letter
         raise MixError(f"'{name}' holds what is no text", at=store.path, advice="write it again") from e
-    return tuple(s.decode("utf-8", "surrogateescape") if isinstance(s, bytes) else str(s) for s in found)
+    return tuple(s.decode("utf-8", "surrogateescape") if isinstance(s, bytes) else str(s) for s in names)

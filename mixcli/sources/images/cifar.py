@@ -59,12 +59,12 @@ def _batches(folder: Path) -> list[Path]:
     """The files of batches beside a meta file, training first; none where there is no meta file."""
     if not any(os.path.isfile(folder / name) for name in META):
         return []
-    found = sorted(path for path in folder.iterdir() if BATCH.fullmatch(path.name) and not path.is_dir())
-    found = [require_inside(path, folder) for path in found]
-    numbers = sorted(int(path.name.rpartition("_")[2]) for path in found if path.name.startswith("data_batch_"))
+    batches = sorted(path for path in folder.iterdir() if BATCH.fullmatch(path.name) and not path.is_dir())
+    batches = [require_inside(path, folder) for path in batches]
+    numbers = sorted(int(path.name.rpartition("_")[2]) for path in batches if path.name.startswith("data_batch_"))
     if missing := set(range(1, numbers[-1] if numbers else 1)) - set(numbers):
         raise MixError(f"no data_batch_{min(missing)} beside data_batch_{numbers[-1]}", at=folder, advice=AGAIN)
-    return sorted(found, key=lambda path: (path.name.startswith("test"), path.name))
+    return sorted(batches, key=lambda path: (path.name.startswith("test"), path.name))
 
 
 def _stacked(path: Path, batches: list[Path], coarse: bool, notes: list[str]) -> Stacked:
@@ -114,12 +114,14 @@ def _plain(path: Path) -> dict[str, Any]:
         raise MixError("the file is empty", at=path, advice=AGAIN)
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
-            found = read_plain(data)
+            values = read_plain(data)
         except Refused as e:
             raise MixError(f"is no batch of CIFAR's, {e}", at=path, advice=AGAIN) from e
-    if not isinstance(found, dict):
+    if not isinstance(values, dict):
         raise MixError("is no batch of CIFAR's, it holds no dict", at=path, advice=AGAIN)
-    return {_text(key): [_text(v) for v in value] if isinstance(value, list) else value for key, value in found.items()}
+    return {
+        _text(key): [_text(v) for v in value] if isinstance(value, list) else value for key, value in values.items()
+    }
 
 
 def _text(value: Any) -> Any:

@@ -87,21 +87,21 @@ def _left_out(others: list[str]) -> str:
 
 def scan(folder: Path, root: Path) -> Scan:
     """MixError where a picture is no regular file, or where a link leads out of `root`."""
-    found = Scan([], [], [])
+    kinds = Scan([], [], [])
     for entry in os.scandir(require_folder(folder)):
         if entry.name.startswith(HIDDEN):
             continue
         linked = entry.is_symlink()  # of a link, os.path bears what a loop of links does to the entry's own answers
         if os.path.isdir(entry.path) if linked else entry.is_dir():
-            kind = found.folders
+            kind = kinds.folders
         else:
-            kind = found.pictures if is_picture(entry.name) else found.others
-        if linked and kind is not found.others:
+            kind = kinds.pictures if is_picture(entry.name) else kinds.others
+        if linked and kind is not kinds.others:
             require_inside(Path(entry.path), root)
-        if kind is found.pictures and (linked or not entry.is_file()):
+        if kind is kinds.pictures and (linked or not entry.is_file()):
             require_file(Path(entry.path))
         kind.append(entry.name)
-    return Scan(*map(sorted, found))
+    return Scan(*map(sorted, kinds))
 
 
 def is_picture(name: str) -> bool:
@@ -139,7 +139,7 @@ def _members(root: Path, base: str, names: tuple[str, ...], others: list[str]) -
             "no other split has this class", at=root / base / min(odd), advice="give the split's own folder"
         )
     inner = {name: pictures_in(root, f"{base}/{name}" if base else name, others) for name in top.folders}
-    if empty := [name for name, found in inner.items() if not found]:
+    if empty := [name for name, pictures in inner.items() if not pictures]:
         what = f"remove it, or give it files that end in {', '.join(SUFFIXES)}"
         raise UsageError("no picture in this class folder", at=root / base / empty[0], advice=what)
     return [(label, picture) for label, name in enumerate(names) for picture in inner.get(name, ())]
@@ -147,12 +147,12 @@ def _members(root: Path, base: str, names: tuple[str, ...], others: list[str]) -
 
 def pictures_in(root: Path, folder: str, others: list[str] | None = None) -> list[str]:
     """Pictures anywhere below root/folder, by folder, then by name; what is none is added to `others`."""
-    others, left, found = [] if others is None else others, [folder], []
+    others, left, pictures = [] if others is None else others, [folder], []
     while left:
         here = left.pop()
         inner = scan(root / here, root)
-        found += [(here, name) for name in inner.pictures]
+        pictures += [(here, name) for name in inner.pictures]
         links = [name for name in inner.folders if os.path.islink(root / here / name)]  # they may form a circle
         left += [f"{here}/{name}" for name in inner.folders if name not in links]
         others += [f"{here}/{name}" for name in (*inner.others, *links)]
-    return [f"{here}/{name}" for here, name in sorted(found)]
+    return [f"{here}/{name}" for here, name in sorted(pictures)]

@@ -134,11 +134,11 @@ def _opened_file(path: Path) -> BinaryIO:
         file = os.fdopen(os.open(path, os.O_RDONLY | NO_WAIT), "rb")
     except OSError as e:
         raise Unusable(f"it cannot be opened ({e.strerror})") from e
-    found = os.fstat(file.fileno())
-    if stat.S_ISREG(found.st_mode) and found.st_size:
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode) and status.st_size:
         return file
     file.close()
-    raise Unusable(EMPTY if stat.S_ISREG(found.st_mode) else "it is no regular file")
+    raise Unusable(EMPTY if stat.S_ISREG(status.st_mode) else "it is no regular file")
 
 
 def fitted(image: Image.Image, fit: Fit) -> np.ndarray:
@@ -164,8 +164,8 @@ def _turn(image: Image.Image) -> int:
     """EXIF's orientation, 1 where nothing is left to do: Pillow itself turns TIFF when it decodes it."""
     if image.format == "TIFF" or not any(key in image.info for key in EXIF):
         return 1
-    found = Image.Image.getexif(image).get(ORIENTATION)  # the reader's own would decode all of a PNG in search of one
-    return found if found in TURNS else 1
+    turn = Image.Image.getexif(image).get(ORIENTATION)  # the reader's own would decode all of a PNG in search of one
+    return turn if turn in TURNS else 1
 
 
 def _size(image: Image.Image, turn: int) -> tuple[int, int]:

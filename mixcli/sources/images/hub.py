@@ -76,8 +76,8 @@ class _Files:
 def _lists(root: Path) -> dict[str, Path]:
     """The list of the folder, '', or those of its splits' folders, train first."""
     bases = [name for word in WORDS for name in sorted(os.listdir(root)) if SPLIT_OF.get(name.lower()) == word]
-    found = {base: root / base / name for base in ("", *bases) for name in METADATA[::-1] if _is_file(root, base, name)}
-    return {"": found[""]} if "" in found else found
+    lists = {base: root / base / name for base in ("", *bases) for name in METADATA[::-1] if _is_file(root, base, name)}
+    return {"": lists[""]} if "" in lists else lists
 
 
 def _is_file(root: Path, base: str, name: str) -> bool:
@@ -96,8 +96,8 @@ def _told(listing: Path, split: str) -> dict[str, str]:
 
 
 def _name(entry: dict[str, Any]) -> str:
-    found = entry.get("file_name")
-    return found if isinstance(found, str) else ""
+    name = entry.get("file_name")
+    return name if isinstance(name, str) else ""
 
 
 def _label(entry: dict[str, Any], where: str) -> Any:
@@ -127,12 +127,12 @@ def _json_lines(listing: Path) -> Iterator[tuple[dict[str, Any], int]]:
 
 def _parsed(line: bytes, where: str) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        entry = json.loads(line)
     except (ValueError, RecursionError) as e:
         raise MixError(f"is no JSON ({str(e)[:80]})", at=where, advice="write the line again") from e
-    if not isinstance(found, dict):
+    if not isinstance(entry, dict):
         raise MixError("is no JSON object", at=where, advice="expected one with file_name and label")
-    return found
+    return entry
 
 
 def _csv_lines(listing: Path) -> Iterator[tuple[dict[str, Any], int]]:

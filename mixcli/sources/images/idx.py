@@ -30,11 +30,11 @@ TORN = (OSError, EOFError, zlib.error)  # what gzip raises on damage
 def idx_folder(root: Path, split: str = "auto") -> Stacked | None:
     """The sets of a split in a folder, or in torchvision's `raw` below it; None where there are none."""
     for folder in (root, root / "raw"):
-        found = _pictures(folder) if folder.is_dir() else {}
-        if found:
+        pictures = _pictures(folder) if folder.is_dir() else {}
+        if pictures:
             notes: list[str] = []
-            chosen = wanted(root, _told(folder, found), split, notes)
-            return _stacked(root, folder, [found[name] for name in chosen], tuple(notes))
+            chosen = wanted(root, _told(folder, pictures), split, notes)
+            return _stacked(root, folder, [pictures[name] for name in chosen], tuple(notes))
     return None
 
 
@@ -90,33 +90,33 @@ def _header(path: Path, file: Stream) -> tuple[tuple[int, ...], int]:
 def _unpacked(path: Path, file: Stream, shape: tuple[int, ...], packed: int) -> np.ndarray:
     if math.prod(shape) > packed * DEFLATE_LIMIT:
         raise MixError(f"declares {math.prod(shape):,} bytes, more than {packed:,} can unpack to", at=path)
-    found, at = np.empty(math.prod(shape), np.uint8), 0
+    values, at = np.empty(math.prod(shape), np.uint8), 0
     while block := file.read(BLOCK):
-        if at + len(block) > len(found):
+        if at + len(block) > len(values):
             break
-        found[at : at + len(block)] = np.frombuffer(block, np.uint8)
+        values[at : at + len(block)] = np.frombuffer(block, np.uint8)
         at += len(block)
-    if block or at < len(found):
+    if block or at < len(values):
         raise MixError(
-            f"declares {len(found):,} bytes and holds {'more' if block else at}", at=path, advice="download it again"
+            f"declares {len(values):,} bytes and holds {'more' if block else at}", at=path, advice="download it again"
         )
-    return found.reshape(shape)
+    return values.reshape(shape)
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
     """The files of pictures by their name without what says so, the unpacked one where there are both."""
-    found: dict[str, Path] = {}
+    pictures: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         name = NAME.fullmatch(path.name)
         if name and name["what"] == "images":
-            found.setdefault(name["set"], require_inside(path, folder))
-    return found
+            pictures.setdefault(name["set"], require_inside(path, folder))
+    return pictures
 
 
-def _told(folder: Path, found: dict[str, Path]) -> dict[str, str | None]:
+def _told(folder: Path, pictures: dict[str, Path]) -> dict[str, str | None]:
     """The split of each set. UsageError where two are of the same: EMNIST keeps its variants in one folder."""
-    told = {name: match.lastgroup if (match := SPLIT.search(name.lower())) else None for name in found}
-    twice = [path.name for name, path in found.items() if list(told.values()).count(told[name]) > 1]
+    told = {name: match.lastgroup if (match := SPLIT.search(name.lower())) else None for name in pictures}
+    twice = [path.name for name, path in pictures.items() if list(told.values()).count(told[name]) > 1]
     if twice:
         raise UsageError(f"{twice[0]} and {twice[1]} belong to different sets", at=folder, advice="name one of them")
     return told

@@ -71,11 +71,11 @@ def _archives(root: Path, split: str) -> Tars | None:
 
 def _tables(root: Path, split: str) -> Parquet | None:
     """Files of a folder, or of the folders in it: `data`, a configuration, or a split."""
-    found = _by_suffix(root, TABLES) or _by_suffix(root, TABLES, "*/") or _by_suffix(root, TABLES, "*/*/")
-    if not found or not holds_pictures(found[0]):
+    tables = _by_suffix(root, TABLES) or _by_suffix(root, TABLES, "*/") or _by_suffix(root, TABLES, "*/*/")
+    if not tables or not holds_pictures(tables[0]):
         return None
     notes: list[str] = []
-    return Parquet(root, _of_split(root, found, split, notes), tuple(notes))
+    return Parquet(root, _of_split(root, tables, split, notes), tuple(notes))
 
 
 def _by_suffix(root: Path, suffix: str, below: str = "") -> list[Path]:

@@ -176,10 +176,10 @@ def _add_labels(table: ParquetFile, file: Path, labels: Collector) -> tuple[str,
         has = ", ".join(map(repr, table.schema_arrow.names[:6]))
         raise MixError(f"has no column 'label' (it has {has})", at=file, advice="add one")
     try:
-        found = table.read(columns=[name]).column(0).to_pylist()
+        values = table.read(columns=[name]).column(0).to_pylist()
     except _torn() as e:
         raise MixError(f"column {name!r} cannot be read ({_short(e)})", at=file, advice="download it again") from e
-    for row, label in enumerate(found):
+    for row, label in enumerate(values):
         labels.add(label, f"{file}[{row}]")
     return _known_names(table, name)
 
@@ -187,8 +187,8 @@ def _add_labels(table: ParquetFile, file: Path, labels: Collector) -> tuple[str,
 def _known_names(table: ParquetFile, label: str) -> tuple[str, ...] | None:
     """Names of the classes, which `datasets` keeps as JSON in the schema's metadata."""
     try:
-        found = json.loads((table.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
-        names = found["info"]["features"][label]["names"]
+        told = json.loads((table.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+        names = told["info"]["features"][label]["names"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else None

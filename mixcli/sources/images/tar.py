@@ -95,13 +95,13 @@ def _split(name: str) -> tuple[str, str]:
 
 def _picture(shard: Path, key: str, sample: dict[str, Member]) -> Member | None:
     """Of key.jpg and key.mask.png it is the first."""
-    for found in ([k for k in sample if k in KINDS], [k for k in sample if k.rpartition(".")[2] in KINDS]):
-        if len(found) > 1:
+    for kinds in ([k for k in sample if k in KINDS], [k for k in sample if k.rpartition(".")[2] in KINDS]):
+        if len(kinds) > 1:
             raise MixError(
-                f"sample {key[:80]!r} has pictures {found[0]!r} and {found[1]!r}", at=shard, advice="leave one in it"
+                f"sample {key[:80]!r} has pictures {kinds[0]!r} and {kinds[1]!r}", at=shard, advice="leave one in it"
             )
-        if found:
-            return _regular(shard, sample[found[0]])
+        if kinds:
+            return _regular(shard, sample[kinds[0]])
     return None
 
 
@@ -117,12 +117,12 @@ def _label(shard: Path, key: str, sample: dict[str, Member], file: BinaryIO) -> 
     if kind == "cls":
         return number_or_name(data.decode("utf-8", "surrogateescape")), where, None
     try:
-        found = json.loads(data)
+        told = json.loads(data)
     except (ValueError, RecursionError) as e:
         raise MixError(f"is no JSON ({str(e)[:80]})", at=where, advice="make the archive again") from e
-    if not isinstance(found, dict) or not {"label", "soft_label"} & set(found):
+    if not isinstance(told, dict) or not {"label", "soft_label"} & set(told):
         raise MixError("has no 'label'", at=where, advice="expected an object with one")
-    return found.get("label"), where, found.get("soft_label")
+    return told.get("label"), where, told.get("soft_label")
 
 
 def _regular(shard: Path, member: Member) -> Member:
