@@ -28,7 +28,7 @@ from mixcli.settings.commands import Inspecting
 SCHEMA = "mixcli.inspect/1"
 PROVENANCE = ("command", "started", "seconds", "resumed_windows", "device", "workers", "assignment", "versions")
 BINS = 20
-MOST = 2000  # rows whose points or pixels are looked at; of more, a sample
+MOST_ROWS = 2000  # whose points or pixels are looked at; of more, a sample
 BLOCK = 1 << 16
 WORDS = {"points": "point clouds", "images": "images", "hidden": "hidden states"}
 COPY = 0.01  # a mix with less than this of one parent is nearly a copy of the other
@@ -78,10 +78,10 @@ def inspect(path: str | Path, full: bool = False) -> dict[str, Any]:
 
 
 def _sampled(rows: int, full: bool) -> np.ndarray:
-    """Rows whose points or pixels are looked at, sorted: all, or `MOST` drawn by a fixed seed."""
-    if full or rows <= MOST:
+    """Rows whose points or pixels are looked at, sorted: all, or `MOST_ROWS` drawn by a fixed seed."""
+    if full or rows <= MOST_ROWS:
         return np.arange(rows)
-    return np.sort(permutation(0, "inspect", rows)[:MOST])
+    return np.sort(permutation(0, "inspect", rows)[:MOST_ROWS])
 
 
 def _classes(dataset: Dataset) -> list[dict[str, Any]]:
@@ -150,36 +150,36 @@ def _geometry(dataset: Dataset, rows: np.ndarray) -> dict[str, Any] | None:
     return {"low": low.tolist(), "high": high.tolist(), "max_radius": radius}
 
 
-def render(found: dict[str, Any], unicode: bool = True) -> str:
+def render(facts: dict[str, Any], unicode: bool = True) -> str:
     """The facts as text for a terminal of 80 columns or more."""
-    recipe, lam = found["recipe"], found["lam"]
-    options = "  ".join(f"{k}={v}" for k, v in found["options"].items())
+    recipe, lam = facts["recipe"], facts["lam"]
+    options = "  ".join(f"{k}={v}" for k, v in facts["options"].items())
     lines = [
-        f"{found['path']}   {found['container']}, {found['bytes'] / 1e6:,.1f} MB",
-        f"{found['mixes']:,} {'mixed ' if recipe['pairing'] != 'none' else ''}"
-        + WORDS[found["data"]]
-        + (f" and {found['originals']:,} originals" if found["originals"] else "")
-        + f", {_size(found)}, {recipe['classes']} classes",
+        f"{facts['path']}   {facts['container']}, {facts['bytes'] / 1e6:,.1f} MB",
+        f"{facts['mixes']:,} {'mixed ' if recipe['pairing'] != 'none' else ''}"
+        + WORDS[facts["data"]]
+        + (f" and {facts['originals']:,} originals" if facts["originals"] else "")
+        + f", {_size(facts)}, {recipe['classes']} classes",
         "",
-        f"method     {found['method']}   {options}",
+        f"method     {facts['method']}   {options}",
         f"pairs      {recipe['pairing']}, --partners {recipe['partners']}, -k {recipe['k']}, seed {recipe['seed']}, "
         f"window {recipe['window']}" + _shard(recipe["shard"]),
     ]
     if recipe["pairing"] != "none":
-        lines.append(f"lambda     0 {bars(lam['histogram'], unicode)} 1  " + _lam_words(lam, found["mixes"]))
-    lines += [*_share_lines(found, unicode)]
-    lines += [_parent_words(found["parents"]), *_geometry_words(found), *_pixel_words(found), ""]
-    lines += [*_class_lines(found["classes"], unicode), ""]
-    lines += ["contents", *(_field_line(f, found["rows"]) for f in found["fields"]), "", "made by", *_made_by(found)]
+        lines.append(f"lambda     0 {bars(lam['histogram'], unicode)} 1  " + _lam_words(lam, facts["mixes"]))
+    lines += [*_share_lines(facts, unicode)]
+    lines += [_parent_words(facts["parents"]), *_geometry_words(facts), *_pixel_words(facts), ""]
+    lines += [*_class_lines(facts["classes"], unicode), ""]
+    lines += ["contents", *(_field_line(f, facts["rows"]) for f in facts["fields"]), "", "made by", *_made_by(facts)]
     return "\n".join(lines)
 
 
-def _share_lines(found: dict[str, Any], unicode: bool) -> Iterator[str]:
+def _share_lines(facts: dict[str, Any], unicode: bool) -> Iterator[str]:
     """What the points or pixels of a mix have of A, or those of a single image of itself."""
-    pairing = found["recipe"]["pairing"]
+    pairing = facts["recipe"]["pairing"]
     pair, others = pairing != "none", "others" if pairing == "group" else "pure B"
     for what in ("point", "pixel"):
-        if share := found["lam_" + what]:
+        if share := facts["lam_" + what]:
             told = ("pure A", others) if pair else ("kept", "new")
             words = f"{share['pure_a']:.0%} {told[0]}, {share['pure_b']:.0%} {told[1]}"
             lead = f"  by {what}" if pair else "kept      "
@@ -193,11 +193,11 @@ def bars(histogram: list[int], unicode: bool) -> str:
     return "".join(ramp[-(-n * (len(ramp) - 1) // top)] for n in histogram)
 
 
-def _size(found: dict[str, Any]) -> str:
-    if found["data"] == "points":
-        return f"{found['points']} points"
-    shape = next(f["shape"] for f in found["fields"] if f["name"] == "data")
-    return "x".join(map(str, shape[:2] if found["pixels"] else shape))
+def _size(facts: dict[str, Any]) -> str:
+    if facts["data"] == "points":
+        return f"{facts['points']} points"
+    shape = next(f["shape"] for f in facts["fields"] if f["name"] == "data")
+    return "x".join(map(str, shape[:2] if facts["pixels"] else shape))
 
 
 def _shard(shard: list[int]) -> str:
@@ -225,25 +225,25 @@ def _times(least: int, most: int) -> str:
     return f"{least} time{'s' * (least != 1)}" if least == most else f"{least} to {most} times"
 
 
-def _geometry_words(found: dict[str, Any]) -> list[str]:
-    g = found["geometry"]
+def _geometry_words(facts: dict[str, Any]) -> list[str]:
+    g = facts["geometry"]
     if not g:
         return []
     axes = "  ".join(f"{n} {a:.2f}..{b:.2f}" for n, a, b in zip("xyz", g["low"], g["high"], strict=True))
-    return [f"geometry   max radius {g['max_radius']:.2f}  {axes}{_sample_words(found)}"]
+    return [f"geometry   max radius {g['max_radius']:.2f}  {axes}{_sample_words(facts)}"]
 
 
-def _pixel_words(found: dict[str, Any]) -> list[str]:
-    p = found["pixels"]
+def _pixel_words(facts: dict[str, Any]) -> list[str]:
+    p = facts["pixels"]
     if not p or not p["mean"]:
         return []
     mean, std = (" ".join(f"{value:.3f}" for value in p[name]) for name in ("mean", "std"))
-    return [f"pixels     mean {mean}  deviation {std} of red, green, blue{_sample_words(found)}"]
+    return [f"pixels     mean {mean}  deviation {std} of red, green, blue{_sample_words(facts)}"]
 
 
-def _sample_words(found: dict[str, Any]) -> str:
-    scanned = found["scanned_points_of_rows"]
-    return f" (a sample of {scanned:,} rows; --full looks at all)" if scanned < found["rows"] else ""
+def _sample_words(facts: dict[str, Any]) -> str:
+    scanned = facts["scanned_points_of_rows"]
+    return f" (a sample of {scanned:,} rows; --full looks at all)" if scanned < facts["rows"] else ""
 
 
 def _class_lines(classes: list[dict[str, Any]], unicode: bool) -> list[str]:
@@ -278,22 +278,22 @@ def _maps(recipe: dict[str, Any]) -> str:
     return f"{told} of --layer {recipe['layer']}" if recipe.get("layer") else told
 
 
-def _made_by(found: dict[str, Any]) -> list[str]:
-    told, ckpt, what = found["provenance"], found["checkpoint"], "clouds" if found["data"] == "points" else "images"
+def _made_by(facts: dict[str, Any]) -> list[str]:
+    told, ckpt, what = facts["provenance"], facts["checkpoint"], "clouds" if facts["data"] == "points" else "images"
     lines = [("command", told["command"] or "(from Python)")]
-    lines += [("source", f"{s['path']}  {s['count']:,} {what}  sha256 {s['sha256'][:12]}") for s in found["source"]]
+    lines += [("source", f"{s['path']}  {s['count']:,} {what}  sha256 {s['sha256'][:12]}") for s in facts["source"]]
     if ckpt:
         options = "".join(f" {k}={v}" for k, v in ckpt["options"].items())
         lines.append(("checkpoint", f"{ckpt['path']}  {ckpt['name']}{options}  sha256 {ckpt['sha256'][:12]}"))
         if ckpt["accuracy"] is not None:
             lines.append(("accuracy", f"{ckpt['accuracy']:.1%} of {ckpt['judged']:,} source samples"))
-    if maps := _maps(found["recipe"]):
-        seen = f", --normalize {found['recipe']['normalize']}" if ckpt and found["data"] != "points" else ""
+    if maps := _maps(facts["recipe"]):
+        seen = f", --normalize {facts['recipe']['normalize']}" if ckpt and facts["data"] != "points" else ""
         lines.append(("looked at", maps + seen))
-    if found["skipped"]:
-        count = len(found["skipped"])
+    if facts["skipped"]:
+        count = len(facts["skipped"])
         lines.append(("skipped", f"{count} bad sample{'s' * (count > 1)} (see --json)"))
-    lines += [(name.replace("_", " "), f"{n:,} time{'s' * (n > 1)}") for name, n in found["counts"].items() if n]
+    lines += [(name.replace("_", " "), f"{n:,} time{'s' * (n > 1)}") for name, n in facts["counts"].items() if n]
     versions = " ".join(f"{k} {v}" for k, v in told["versions"].items())
     lines += [("when", f"{told['started']}, {told['seconds']} s on {told['device']}"), ("with", versions)]
     return [f"  {name:<14} {text}" for name, text in lines]

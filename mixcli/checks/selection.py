@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from mixcli.data.prepared_clouds import Clouds
+from mixcli.data.prepared_images import Pictures
 from mixcli.datasets.dataset import Dataset, spread
 from mixcli.datasets.recognise import is_mixed
 from mixcli.errors import MixError, UsageError
@@ -35,8 +37,8 @@ class Shown:
 
     row: int
     method: str  # "original" for an unmixed row, "source" for a row of a source dataset
-    data: np.ndarray  # (N,3) f32
-    lam: np.ndarray | None  # (N,) f32, share of A at each point
+    data: np.ndarray  # (N,3) f32, of an image (H,W,3) u8
+    lam: np.ndarray | None  # (N,) f32, share of A at each point; (H,W) at each pixel
     parent: tuple[int, ...]  # source indices; none for a source dataset
     label: tuple[int, ...]  # classes of the parents, or of the sample itself
     weight: tuple[float, ...]  # their shares
@@ -55,7 +57,8 @@ class Selection:
         self.dataset = Dataset(path).require()
         self.title, self.total = path.name, self.dataset.rows
         if self.dataset.data == "hidden":
-            raise UsageError(f"{path}: holds hidden states of a network, which cannot be seen; try mixcli inspect")
+            reason = "holds hidden states of a network, which cannot be seen"
+            raise UsageError(reason, at=path, advice="try mixcli inspect")
         names = self.dataset.file.class_names
         self.classes = names or tuple(str(i) for i in range(self.dataset.recipe["classes"]))
         self.reader, self.note = _reader(self.dataset, source)
@@ -84,16 +87,16 @@ class Selection:
         parent, label = values["parent"][used], values["parent_label"][used]
         parents = tuple(_bodies(self.reader.read(parent))) if self.reader else ()
         return Shown(
-            row,
-            self.dataset.recipe["method"] if row < self.dataset.mixes else "original",
-            values["data"],
-            self._lam(values),
-            tuple(parent.tolist()),
-            tuple(label.tolist()),
-            tuple(values["weight"][used].tolist()),
-            tuple(self.classes[i] for i in label),
-            parents,
-            self._partner(tuple(parent.tolist()), parents) if len(parents) > 1 else None,
+            row=row,
+            method=self.dataset.recipe["method"] if row < self.dataset.mixes else "original",
+            data=values["data"],
+            lam=self._lam(values),
+            parent=tuple(parent.tolist()),
+            label=tuple(label.tolist()),
+            weight=tuple(values["weight"][used].tolist()),
+            names=tuple(self.classes[i] for i in label),
+            parents=parents,
+            partner=self._partner(tuple(parent.tolist()), parents) if len(parents) > 1 else None,
         )
 
     def _lam(self, values: dict[str, np.ndarray]) -> np.ndarray | None:
@@ -140,11 +143,20 @@ class SourceSelection:
         return self.source.labels == label
 
     def load(self, rows: np.ndarray) -> list[Shown]:
-        clouds, labels = _bodies(self.reader.read(np.asarray(rows))), self.source.labels[rows]
+        bodies, labels = _bodies(self.reader.read(np.asarray(rows))), self.source.labels[rows]
         names = [self.classes[i] if 0 <= i < len(self.classes) else str(i) for i in labels.tolist()]
         return [
-            Shown(int(row), "source", cloud, None, (), (int(label),), (1.0,), (name,))
-            for row, cloud, label, name in zip(rows, clouds, labels, names, strict=True)
+            Shown(
+                row=int(row),
+                method="source",
+                data=body,
+                lam=None,
+                parent=(),
+                label=(int(label),),
+                weight=(1.0,),
+                names=(name,),
+            )
+            for row, body, label, name in zip(rows, bodies, labels, names, strict=True)
         ]
 
 
@@ -172,7 +184,7 @@ def select(
     if rows is None and count is not None:
         chosen.rows = _some(chosen.rows, count, sort is not None or worst, seed)
     if not len(chosen.rows):
-        raise UsageError(f"{path}: no row to show" + (f" of class {klass}" if klass else ""))
+        raise UsageError("no row to show" + (f" of class {klass}" if klass else ""), at=path)
     return chosen
 
 
@@ -180,9 +192,9 @@ def _open(path: Path, source: list[str] | None) -> Selection | SourceSelection:
     return Selection(path, source) if is_mixed(path) else SourceSelection(path)
 
 
-def _bodies(read: Any) -> np.ndarray:
+def _bodies(prepared: Clouds | Pictures) -> np.ndarray:
     """Clouds (m,N,3), or images (m,H,W,3)."""
-    return read.xyz if hasattr(read, "xyz") else read.values
+    return prepared.xyz if isinstance(prepared, Clouds) else prepared.values
 
 
 def _reader(dataset: Dataset, moved: list[str] | None) -> tuple[Reader | PictureReader | None, str]:
@@ -205,16 +217,16 @@ def parse_rows(text: str, total: int) -> np.ndarray:
     >>> parse_rows("3,7-9", 20).tolist()
     [3, 7, 8, 9]
     """
-    found: list[int] = []
+    chosen: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not is_count(first) or (dash and not is_count(last)):
-            raise UsageError(f"--rows {text}: {part.strip()!r} is no row and no range, as in 3,7-9")
+            raise UsageError(f"{part.strip()!r} is no row and no range, as in 3,7-9", at=f"--rows {text}")
         stop = int(last) if dash else int(first)
         if max(int(first), stop) >= total:
-            raise UsageError(f"--rows {text}: the dataset has rows 0 to {total - 1}")
-        found += range(int(first), stop + 1)
-    return np.array(found, np.int64)
+            raise UsageError(f"the dataset has rows 0 to {total - 1}", at=f"--rows {text}")
+        chosen += range(int(first), stop + 1)
+    return np.array(chosen, np.int64)
 
 
 def _class_number(name: str, classes: tuple[str, ...]) -> int:
@@ -223,7 +235,7 @@ def _class_number(name: str, classes: tuple[str, ...]) -> int:
     if is_count(name) and int(name) < len(classes):
         return int(name)
     listed = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
-    raise UsageError(f"--class {name}: no such class; there are {listed}")
+    raise UsageError("no such class", at=f"--class {name}", advice=f"there are {listed}")
 
 
 def _some(rows: np.ndarray, count: int, ordered: bool, seed: int | None) -> np.ndarray:
@@ -236,6 +248,7 @@ def _worst(path: Path, total: int) -> np.ndarray:
     """Rows that `inspect --score` found worst."""
     scores = path.with_name(path.name + ".scores.json")
     if not scores.is_file():
-        raise UsageError(f"--worst needs {scores}; make it with mixcli inspect {path} --score --ckpt CKPT")
-    found: Any = json.loads(scores.read_text())
-    return np.array([entry["row"] for entry in found["worst"] if 0 <= entry["row"] < total], np.int64)
+        advice = f"make it with mixcli inspect {path} --score --ckpt CKPT"
+        raise UsageError(f"--worst needs {scores}", advice=advice)
+    scored: Any = json.loads(scores.read_text())
+    return np.array([entry["row"] for entry in scored["worst"] if 0 <= entry["row"] < total], np.int64)

@@ -121,7 +121,7 @@ def verify(
                 faults.add_error("structure", e)
                 replay = 0
             if replay != 0:
-                _replay(dataset, replay, origin, ckpt, trust_ckpt, faults)
+                _replay(dataset, origin, faults, count=replay, ckpt=ckpt, trust=trust_ckpt)
         except Untrue as e:
             faults.add("manifest", e.reason)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as e:
@@ -415,8 +415,9 @@ def _decoded_otherwise(dataset: Dataset, windows: int, loss: Lossy) -> str:
 
 
 def _replay(
-    dataset: Dataset, count: int | None, origin: Source | None, ckpt: str | None, trust: bool, faults: Faults
+    dataset: Dataset, origin: Source | None, faults: Faults, *, count: int | None, ckpt: str | None, trust: bool
 ) -> None:
+    """count: of the rows that are made again; None: all."""
     faults.checked("replay")
     if origin is None:
         faults.add("replay", "rows cannot be made again without the source; --source says where it is")

@@ -261,9 +261,9 @@ def _chunks(rows: np.ndarray, row_bytes: int) -> Iterator[np.ndarray]:
     return (rows[at : at + size] for at in range(0, len(rows), size))
 
 
-def _first_few(found: Iterable[str | None], what: str) -> Iterator[str]:
+def _first_few(told: Iterable[str | None], what: str) -> Iterator[str]:
     """The first faults in full, the others as a number."""
-    faults = [fault for fault in found if fault]
+    faults = [fault for fault in told if fault]
     yield from faults[:MOST_TOLD]
     if len(faults) > MOST_TOLD:
         yield f"{len(faults) - MOST_TOLD:,} more {what}"

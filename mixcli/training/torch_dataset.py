@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
+from mixcli.datasets.contract import Mixed
 from mixcli.datasets.dataset import Dataset
 from mixcli.errors import UsageError
 from mixcli.option import takes
@@ -25,14 +26,14 @@ class MixedDataset(TorchDataset):
 
     def __init__(self, path: str | Path, fields: Sequence[str], transform: Callable[[Any], Any] | None):
         self.path, self.wanted, self.transform = Path(path), tuple(fields), transform
-        self.file: Any = None  # opened by each process for itself
+        self.file: Mixed | None = None  # opened by each process for itself
         dataset = Dataset(self.path).require()
         self.rows, self.manifest = dataset.rows, dataset.manifest
         have = [f.name for f in dataset.fields]
         self.class_names = dataset.file.class_names or tuple(map(str, range(dataset.recipe["classes"])))
         dataset.close()
         if missing := [name for name in self.wanted if name not in have]:
-            raise UsageError(f"{path}: no field {missing[0]!r}; it has {', '.join(have)}")
+            raise UsageError(f"no field {missing[0]!r}", at=path, advice=f"it has {', '.join(have)}")
 
     def __repr__(self) -> str:
         return f"MixedDataset({str(self.path)!r}: {self.rows:,} rows of {', '.join(self.wanted)})"
@@ -52,11 +53,12 @@ class MixedDataset(TorchDataset):
     def _values(self, rows: np.ndarray) -> list[Any]:
         if self.file is None:
             self.file = Dataset(self.path).file
-        found = [torch.from_numpy(np.ascontiguousarray(self.file.take(name, rows))) for name in self.wanted]
+        file = self.file  # of each field the rows' tensor, or what the transform makes of each
+        columns: list[Any] = [torch.from_numpy(np.ascontiguousarray(file.take(name, rows))) for name in self.wanted]
         if self.transform and "data" in self.wanted:
             at = self.wanted.index("data")
-            found[at] = [self.transform(one) for one in found[at]]
-        return found
+            columns[at] = [self.transform(one) for one in columns[at]]
+        return columns
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "file": None}

@@ -12,6 +12,7 @@ import hashlib
 import html
 import json
 import re
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -22,6 +23,7 @@ from mixcli.checks.selection import Shown
 from mixcli.views.cloud_drawing import A, B, heat, ramp
 from mixcli.views.gallery_images import image_row, pack_image
 from mixcli.views.gallery_json import Distinct, head, pack_lam, pack_saliency, text_of
+from mixcli.views.look import USUAL, Look
 from mixcli.views.picture_drawing import is_picture
 
 STEPS = 32767  # int16, symmetric; -32768 stands for a coordinate that is no number
@@ -29,27 +31,30 @@ NOTEBOOK = 24  # samples: a notebook keeps its output in the file
 SOURCE = "source"
 
 
-def page(
-    shown: list[Shown],
-    title: str,
-    note: str = "",
-    up: str = "y",
-    color: str = "lam",
-    served: dict[str, Any] | None = None,
-    total: int | None = None,
-) -> str:
-    """The whole file. served: what `serve` knows of the page's place among others; total: rows in the dataset."""
-    content = payload(shown, title, note, up, color, served, total)
-    parts = {"csp": policy(), "data": script_json(content)}
-    return re.sub(r"\{\{(csp|data)\}\}", lambda found: parts[found[1]], template())
+@dataclass(frozen=True)
+class Gallery:
+    """Rows, and what a page says of them."""
+
+    shown: list[Shown]
+    title: str
+    note: str = ""
+    look: Look = USUAL
+    total: int | None = None  # rows in the dataset; None: as many as are shown
+    served: dict[str, Any] | None = None  # what `serve` knows of the page's place among others
 
 
-def notebook(shown: list[Shown], title: str, note: str = "", up: str = "y", color: str = "lam") -> str:
+def page(gallery: Gallery) -> str:
+    """The whole file."""
+    parts = {"csp": policy(), "data": script_json(payload(gallery))}
+    return re.sub(r"\{\{(csp|data)\}\}", lambda name: parts[name[1]], template())
+
+
+def notebook(gallery: Gallery) -> str:
     """The gallery in a frame that can run scripts and nothing else, for `_repr_html_`."""
-    some = shown[:NOTEBOOK]
-    if len(some) < len(shown):
-        note = "; ".join(filter(None, [note, f"the first {NOTEBOOK} of {len(shown)} rows"]))
-    inner = html.escape(page(some, title, note, up, color), quote=True)
+    count = len(gallery.shown)
+    more = [f"the first {NOTEBOOK} of {count} rows"] if count > NOTEBOOK else []
+    note = "; ".join(filter(None, [gallery.note, *more]))
+    inner = html.escape(page(replace(gallery, shown=gallery.shown[:NOTEBOOK], note=note)), quote=True)
     style = "width:100%;height:640px;border:0"
     return f'<iframe sandbox="allow-scripts" title="mixcli gallery" style="{style}" srcdoc="{inner}"></iframe>'
 
@@ -84,25 +89,18 @@ def script_json(content: Any) -> str:
     return text.translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&"})
 
 
-def payload(
-    shown: list[Shown],
-    title: str,
-    note: str = "",
-    up: str = "y",
-    color: str = "lam",
-    served: dict[str, Any] | None = None,
-    total: int | None = None,
-) -> dict[str, Any]:
+def payload(gallery: Gallery) -> dict[str, Any]:
     """What the page needs to know, ready for JSON."""
+    shown, served = gallery.shown, gallery.served
     clouds, images = Distinct(pack_cloud), Distinct(pack_image)
     rows = [image_row(one, images) if is_picture(one.data) else _row(one, clouds) for one in shown]
     return {
         "version": 1,
-        "title": title,
-        "note": note,
-        "up": up,
-        "color": color,
-        "total": len(shown) if total is None else total,
+        "title": gallery.title,
+        "note": gallery.note,
+        "up": gallery.look.up,
+        "color": gallery.look.color,
+        "total": len(shown) if gallery.total is None else gallery.total,
         "palette": _palette(),
         "absent": _absent(shown),
         "classes": served["classes"] if served else _classes(shown),
@@ -137,8 +135,7 @@ def _extent(clouds: list[np.ndarray]) -> tuple[np.ndarray, float]:
 
 def _row(one: Shown, clouds: Distinct) -> dict[str, Any]:
     centre, radius = _extent([one.data, *one.parents])  # one camera and scale for the row's tiles
-    lam = None if one.lam is None else np.nan_to_num(one.lam.astype(np.float64), nan=0.5).clip(0, 1)
-    hard = lam is not None and len(one.parents) == 2 and bool(set(np.unique(lam)) == {0, 1})  # points taken whole
+    used = _taken_whole(one)
     wide = one.partner is not None and len(one.data) > 65536
     heat_of, peak = pack_saliency(one.saliency)
     return {
@@ -153,10 +150,18 @@ def _row(one: Shown, clouds: Distinct) -> dict[str, Any]:
         "peak": peak,
         "partner": None if one.partner is None else text_of(one.partner.astype("<u4" if wide else "<u2")),
         "wide": wide,
-        "hard": hard,
-        "used": [int((lam == 1).sum()), int((lam == 0).sum())] if hard else [],
+        "hard": bool(used),
+        "used": used,
         "holes": int((~np.isfinite(one.data).all(1)).sum()),
     }
+
+
+def _taken_whole(one: Shown) -> list[int]:
+    """How many points are parent a's and parent b's, where every point is of one of two; else none."""
+    if one.lam is None or len(one.parents) != 2:
+        return []
+    lam = np.nan_to_num(one.lam.astype(np.float64), nan=0.5).clip(0, 1)
+    return [int((lam == 1).sum()), int((lam == 0).sum())] if set(np.unique(lam)) == {0, 1} else []
 
 
 def _absent(shown: list[Shown]) -> dict[str, str]:
@@ -167,15 +172,15 @@ def _absent(shown: list[Shown]) -> dict[str, str]:
     elif shown and is_picture(shown[0].data):
         reason = "this dataset keeps no masks: mixing with --keep mask does"
     lam = "" if any(one.lam is not None for one in shown) else reason
-    found = any(one.saliency is not None for one in shown)
-    saliency = "" if found else "no saliency here: mixcli view --color saliency measures it with the checkpoint"
+    has_saliency = any(one.saliency is not None for one in shown)
+    saliency = "" if has_saliency else "no saliency here: mixcli view --color saliency measures it with the checkpoint"
     return {"lam": lam, "parent": lam, "saliency": saliency}
 
 
 def _classes(shown: list[Shown]) -> list[list[str]]:
     """[value, name] of each class that the rows have, by name."""
-    found = {label: name for one in shown for label, name in zip(one.label, one.names, strict=True)}
-    return [[str(label), name] for label, name in sorted(found.items(), key=lambda item: (item[1], item[0]))]
+    names = {label: name for one in shown for label, name in zip(one.label, one.names, strict=True)}
+    return [[str(label), name] for label, name in sorted(names.items(), key=lambda item: (item[1], item[0]))]
 
 
 @cache

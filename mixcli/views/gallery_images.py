@@ -25,17 +25,17 @@ def image_row(one: Shown, images: Distinct) -> dict[str, Any]:
     height, width = one.data.shape[:2]
     mixed = one.method not in UNMIXED
     size = _within(height, width, FINEST)
-    saliency, peak = pack_saliency(_reduced(one.saliency, size))
+    saliency, peak = pack_saliency(None if one.saliency is None else _reduced(one.saliency, size))
     return {
         **head(one),
         "size": [height, width],
         "image": images.add(one.data),
         "parents": [images.add(picture) for picture in one.parents if mixed],
         "map": list(size),
-        "lam": pack_lam(_reduced(one.lam, size)) if mixed and one.lam is not None else None,
+        "lam": None if one.lam is None or not mixed else pack_lam(_reduced(one.lam, size)),
         "saliency": saliency,
         "peak": peak,
-        "heat": [pack_saliency(_reduced(found, size)) for found in one.parent_saliency if mixed],
+        "heat": [pack_saliency(_reduced(theirs, size)) for theirs in one.parent_saliency if mixed],
     }
 
 
@@ -61,9 +61,9 @@ def _within(height: int, width: int, side: int) -> tuple[int, int]:
     return max(1, round(height * part)), max(1, round(width * part))
 
 
-def _reduced(values: np.ndarray | None, size: tuple[int, int]) -> np.ndarray | None:
+def _reduced(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A map (H,W), brought to a size by the means of its pixels."""
-    if values is None or values.shape == size:
+    if values.shape == size:
         return values
     from PIL import Image
 

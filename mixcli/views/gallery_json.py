@@ -21,7 +21,8 @@ class Distinct:
 
     def __init__(self, pack: Callable[[np.ndarray], dict[str, Any]]) -> None:
         self.kept: list[dict[str, Any]] = []
-        self._pack, self._known = pack, {}
+        self._pack = pack
+        self._known: dict[tuple[tuple[int, ...], bytes], int] = {}  # by shape and hash
 
     def add(self, array: np.ndarray) -> int:
         key = (array.shape, hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).digest())

@@ -20,7 +20,8 @@ OKLAB = np.array([0.5, 1, 1])  # hue before lightness: by distance alone skin tu
 
 def picture_lines(picture: np.ndarray, size: int, mode: str) -> list[str]:
     """An image as lines of exactly `size` columns, half as many lines or fewer. (H,W,3) u8."""
-    small = scaled(picture, *_fitting(*picture.shape[:2], size))
+    height, width = _fitting(picture.shape[0], picture.shape[1], size)
+    small = scaled(picture, height, width)
     lines = _glyphs(small) if mode == "ascii" else half_blocks(_codes(small, mode))
     return [line + " " * (size - small.shape[1]) for line in lines]
 

@@ -38,7 +38,7 @@ def check_display(environ: Mapping[str, str]) -> None:
     """Refuse a machine without a display, before Open3D is imported: its 0.20 draws off screen there, for ever and
     deaf to Ctrl-C."""
     if sys.platform.startswith("linux") and not (environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")):
-        raise UsageError(f"no display; {INSTEAD}")
+        raise UsageError("no display", advice=INSTEAD)
 
 
 def _check_answers(environ: Mapping[str, str]) -> None:
@@ -50,7 +50,7 @@ def _check_answers(environ: Mapping[str, str]) -> None:
         return
     if wayland and _connects("libwayland-client.so.0", "wl_display_connect", "wl_display_disconnect", wayland):
         return
-    raise UsageError(f"the display {clean(x or wayland or '')!r} does not answer; {INSTEAD}")
+    raise UsageError(f"the display {clean(x or wayland or '')!r} does not answer", advice=INSTEAD)
 
 
 def _connects(library: str, connect: str, close: str, name: str) -> bool | None:
@@ -59,7 +59,7 @@ def _connects(library: str, connect: str, close: str, name: str) -> bool | None:
         loaded = ctypes.CDLL(library)
     except OSError:
         return None
-    connection, closing = getattr(loaded, connect), getattr(loaded, close)
+    connection, closing = loaded[connect], loaded[close]
     connection.restype, connection.argtypes, closing.argtypes = ctypes.c_void_p, [ctypes.c_char_p], [ctypes.c_void_p]
     display = connection(os.fsencode(name))
     if display:
@@ -71,54 +71,56 @@ def show(shown: list[Shown], up: str = "y", note: Callable[[str], None] | None =
     """Parent A, parent B and the mix side by side; n and p go through the rows. Returns when the window is closed.
     `note` gets each row's caption, since the window cannot show text. UsageError for images."""
     if any(is_picture(one.data) for one in shown):
-        raise UsageError(f"--gui shows point clouds only; for images {INSTEAD}, or leave it out for the terminal")
+        advice = f"for images {INSTEAD}, or leave it out for the terminal"
+        raise UsageError("--gui shows point clouds only", advice=advice)
     check_display(os.environ)
     _check_answers(os.environ)
     open3d = _import()
-    window = open3d.visualization.VisualizerWithKeyCallback()
-    if not window.create_window("mixcli view   n: next row, p: previous row, q: close", 1200, 520):
-        raise MixError(f"Open3D could not open a window; {INSTEAD}")
+    viewer = open3d.visualization.VisualizerWithKeyCallback()
+    if not viewer.create_window("mixcli view   n: next row, p: previous row, q: close", 1200, 520):
+        raise MixError("Open3D could not open a window", advice=INSTEAD)
     try:
-        _Rows(open3d, window, shown, up, note or (lambda text: None)).run()
+        _Rows(open3d, viewer, shown, up, note or (lambda text: None)).run()
     finally:
-        window.destroy_window()
+        viewer.destroy_window()
 
 
 def _import() -> Any:
     try:
         import open3d
     except ModuleNotFoundError as e:
-        raise MixError(f"--gui needs Open3D ({e}); pip install open3d (Python up to 3.12), or {INSTEAD}") from e
+        advice = f"pip install open3d (Python up to 3.12), or {INSTEAD}"
+        raise MixError(f"--gui needs Open3D ({e})", advice=advice) from e
     except (ImportError, OSError) as e:  # a shared library that it links to
         fix = f"it needs system packages, on Debian and Ubuntu: apt-get install {PACKAGES}"
-        raise MixError(f"Open3D does not load ({e}); {fix}") from e
+        raise MixError(f"Open3D does not load ({e})", advice=fix) from e
     return open3d
 
 
 class _Rows:
-    """The rows behind a window, one of them in it."""
+    """The rows behind Open3D's viewer, one of them in it."""
 
-    def __init__(self, open3d: Any, window: Any, shown: list[Shown], up: str, note: Callable[[str], None]):
-        self.open3d, self.window, self.shown, self.up, self.note = open3d, window, shown, up, note
+    def __init__(self, open3d: Any, viewer: Any, shown: list[Shown], up: str, note: Callable[[str], None]):
+        self.open3d, self.viewer, self.shown, self.up, self.note = open3d, viewer, shown, up, note
         self.at = 0
         for keys, step in ((NEXT, 1), (PREVIOUS, -1)):
             for key in keys:
-                window.register_key_callback(ord(key), lambda _, step=step: self.turn_to(self.at + step))
+                viewer.register_key_callback(ord(key), lambda _, step=step: self.turn_to(self.at + step))
 
     def run(self) -> None:
-        """Until the window is closed. A loop in Python, not window.run(), so that Ctrl-C is heard."""
+        """Until the window is closed. A loop in Python, not the viewer's own, so that Ctrl-C is heard."""
         self.turn_to(0)
-        while self.window.poll_events():
-            self.window.update_renderer()
+        while self.viewer.poll_events():
+            self.viewer.update_renderer()
             time.sleep(FRAME)
 
     def turn_to(self, at: int) -> bool:
         """Show another row; the camera stays where the user has put it."""
         first = at == self.at
         self.at = at % len(self.shown)
-        self.window.clear_geometries()
+        self.viewer.clear_geometries()
         geometry = self._geometry(*scene(self.shown[self.at], self.up))
-        self.window.add_geometry(geometry, reset_bounding_box=first)
+        self.viewer.add_geometry(geometry, reset_bounding_box=first)
         if first:
             self._look()
         self.note(caption(self.shown[self.at]))
@@ -145,7 +147,7 @@ class _Rows:
     def _look(self) -> None:
         """From the front, a little from the right and above."""
         right, high, near = (np.array(axis, np.float64) for axis in AXES[self.up])
-        control = self.window.get_view_control()
+        control = self.viewer.get_view_control()
         control.set_front((near + 0.25 * right + 0.3 * high).tolist())
         control.set_up(high.tolist())
         control.change_field_of_view(NARROWER)  # outer clouds are seen from the same side as the middle one

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from mixcli.views.cloud_drawing import heat, ramp
 
-LARGE, MOST = 160, 224  # pixels a side that a small picture is brought near to, and that a large one is reduced to
+LARGE, MOST_SIDE = 160, 224  # pixels a side that a small picture is brought near to, and that a large one is reduced to
 DIM = 0.55  # brightness of a picture under heat
 FAINT, DENSE = 0.1, 0.85  # how much of the heat covers the picture, where there is none and where there is most
 GREY = np.array([0.299, 0.587, 0.114])  # luma of ITU-R BT.601
@@ -18,14 +20,14 @@ def is_picture(data: np.ndarray) -> bool:
 
 
 def shown_size(height: int, width: int) -> tuple[int, int]:
-    """Height and width of a picture on paper: a whole multiple where it is small, at most `MOST` a side.
+    """Height and width of a picture on paper: a whole multiple where it is small, at most `MOST_SIDE` a side.
 
     >>> shown_size(32, 32), shown_size(28, 20), shown_size(200, 160), shown_size(3024, 1512)
     ((160, 160), (168, 120), (200, 160), (224, 112))
     """
     longer = max(height, width)
-    if longer > MOST:
-        return max(1, round(height * MOST / longer)), max(1, round(width * MOST / longer))
+    if longer > MOST_SIDE:
+        return max(1, round(height * MOST_SIDE / longer)), max(1, round(width * MOST_SIDE / longer))
     times = max(1, int(LARGE / longer + 0.5))
     return height * times, width * times
 
@@ -62,5 +64,5 @@ def mask_picture(lam: np.ndarray, whole: bool = False) -> np.ndarray:
     return _colored((share >= 0.5).astype(np.float64) if whole else share, ramp)
 
 
-def _colored(values: np.ndarray, palette: object) -> np.ndarray:
+def _colored(values: np.ndarray, palette: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     return palette(values.ravel()).reshape(*values.shape, 3)

@@ -25,7 +25,8 @@ import numpy as np
 
 from mixcli.checks.selection import Selection, SourceSelection
 from mixcli.errors import MixError, UsageError
-from mixcli.views.gallery import page
+from mixcli.views.gallery import Gallery, page
+from mixcli.views.look import Look
 
 ADDRESS, PAGE = "127.0.0.1", 24
 HOSTS = ("127.0.0.1", "localhost", "[::1]")  # any port: `ssh -L` may lead from another one
@@ -53,12 +54,13 @@ class Server:
     """
 
     def __init__(self, selection: Selection | SourceSelection, port: int = 0, up: str = "y", color: str = "lam"):
-        self.pages = Pages(selection, up, color)
+        self.pages = Pages(selection, Look(up, color))
         self.token = secrets.token_urlsafe(24)
         try:
             self._http = _Http((ADDRESS, port), _Handler)
         except (OSError, OverflowError) as e:
-            raise UsageError(f"--port {port}: {getattr(e, 'strerror', None) or e}; --port 0 takes a free one") from e
+            reason = str((e.strerror if isinstance(e, OSError) else None) or e)
+            raise UsageError(reason, at=f"--port {port}", advice="--port 0 takes a free one") from e
         self._http.owner = self
         self.port: int = self._http.server_address[1]
 
@@ -68,10 +70,10 @@ class Server:
 
     def ssh_line(self, environ: Mapping[str, str] = os.environ) -> str | None:
         """What to type on the computer that this one was reached from, where it was reached by SSH."""
-        found = environ.get("SSH_CONNECTION", "").split()
-        if len(found) != 4:
+        ends = environ.get("SSH_CONNECTION", "").split()
+        if len(ends) != 4:
             return None
-        _, _, here, port = found
+        _, _, here, port = ends
         extra = [] if port == "22" else ["-p", port]
         words = ["ssh", "-N", "-L", f"{self.port}:{ADDRESS}:{self.port}", *extra, f"{_user()}@{here}"]
         return shlex.join(words)
@@ -117,8 +119,8 @@ def _user() -> str:
 class Pages:
     """A selection cut into pages. Reads the rows of one page, never more."""
 
-    def __init__(self, selection: Selection | SourceSelection, up: str, color: str):
-        self.selection, self.up, self.color = selection, up, color
+    def __init__(self, selection: Selection | SourceSelection, look: Look):
+        self.selection, self.look = selection, look
         self.lock = threading.Lock()
         self._chosen = lru_cache(16)(self._choose)
 
@@ -133,8 +135,8 @@ class Pages:
             if at > last:
                 raise NotThere(f"there are {last} pages")
             shown = self.selection.load(rows[(at - 1) * PAGE : at * PAGE])
-        served = self._served(query, at, last, len(rows))
-        return page(shown, self.selection.title, self.selection.note, self.up, self.color, served, self.selection.total)
+        served, chosen = self._served(query, at, last, len(rows)), self.selection
+        return page(Gallery(shown, chosen.title, chosen.note, self.look, total=chosen.total, served=served))
 
     @property
     def sorts(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ import numpy as np
 from mixcli.checks.selection import Shown
 from mixcli.text import clean
 from mixcli.views.cloud_drawing import heat, ramp
+from mixcli.views.look import USUAL, Look
 from mixcli.views.picture_drawing import is_picture
 from mixcli.views.tiles import INK, Tile, parent_ink, tiles
 
@@ -21,11 +22,11 @@ ACROSS = {1: 6, 2: 3}  # rows side by side by the tiles of a row; of more tiles 
 SHORTEST, LONGEST = 3, 200  # characters of a name that is cut; a hostile one may be megabytes
 
 
-def sheet(shown: list[Shown], up: str = "y", color: str = "lam", note: str = "") -> Image:
+def sheet(shown: list[Shown], look: Look = USUAL, note: str = "") -> Image:
     """Rows of clouds or images as tiles, several rows a line; the mix alone where the parents are not at hand."""
     from PIL import Image, ImageDraw
 
-    rows = [tiles(one, color, up) for one in shown]
+    rows = [tiles(one, look) for one in shown]
     side = max(NARROWEST, *(tile.picture.shape[1] for row in rows for tile in row))
     most = max(map(len, rows))
     wide, high = most * (side + GAP) + 2 * GAP, max(t.picture.shape[0] for row in rows for t in row) + TEXT + GAP
@@ -35,8 +36,8 @@ def sheet(shown: list[Shown], up: str = "y", color: str = "lam", note: str = "")
     for i, (one, row) in enumerate(zip(shown, rows, strict=True)):
         left, top = GAP + i % across * wide, GAP + i // across * high
         for slot, tile in enumerate(row):
-            _tile(page, pen, one, tile, (left + slot * (side + GAP), top), side)
-    _legend(page, pen, page.height - 40, _meanings(shown, color), note)
+            _tile(page, pen, one, tile, at=(left + slot * (side + GAP), top), side=side)
+    _legend(page, pen, page.height - 40, _meanings(shown, look.color), note)
     return page
 
 

@@ -99,7 +99,7 @@ def table(shown: list[Shown]) -> str:
     return "\n".join("  ".join(cells) for cells in padded)
 
 
-def _line(shown: Shown) -> tuple[str, ...]:
+def _line(shown: Shown) -> tuple[str, str, str, str, str]:
     classes = " + ".join(clip(name, LONGEST) for name in _classes(shown))
     shares = " ".join(f"{w:.2f}" for w in shown.weight)
     parents = " ".join(str(p) for p in shown.parent if p >= 0)

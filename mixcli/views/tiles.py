@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixcli.views.cloud_drawing import A, B, draw, heat, ramp
+from mixcli.views.look import Look
 from mixcli.views.picture_drawing import heated, is_picture, levels, mask_picture, scaled, shown_size
 
 if TYPE_CHECKING:
@@ -41,13 +42,14 @@ def parent_ink(slot: int) -> tuple[int, int, int]:
     return inks[slot] if slot < len(inks) else OTHER
 
 
-def tiles(one: Shown, color: str, up: str) -> list[Tile]:
+def tiles(one: Shown, look: Look) -> list[Tile]:
     """Of a cloud or an image, from left to right; the parents are left out where they are not at hand."""
-    return list(_of_image(one, color) if is_picture(one.data) else _of_cloud(one, color, up))
+    return list(_of_image(one, look.color) if is_picture(one.data) else _of_cloud(one, look))
 
 
-def _of_cloud(one: Shown, color: str, up: str) -> Iterator[Tile]:
+def _of_cloud(one: Shown, look: Look) -> Iterator[Tile]:
     """All to one scale."""
+    color, up = look.color, look.up
     parents = one.parents if len(one.parent) > 1 else ()
     scale = max(float(np.linalg.norm(cloud, axis=1).max()) for cloud in (*parents[:2], one.data)) or 1.0
     for slot, cloud in enumerate(parents[:2]):

@@ -12,6 +12,7 @@ from mixcli.checks.selection import Selection, Shown, SourceSelection, select
 from mixcli.errors import UsageError
 from mixcli.option import takes
 from mixcli.settings.commands import Viewing
+from mixcli.views.look import Look
 
 
 class View:
@@ -25,7 +26,7 @@ class View:
         ckpt: str | None = None,
         trust: bool = False,
     ):
-        self.selection, self.up, self.color = selection, up, color
+        self.selection, self.look = selection, Look(up, color)
         self.shown: list[Shown] = selection.load(selection.rows)
         if color == "saliency":
             from mixcli.checks.row_saliency import with_saliency
@@ -34,16 +35,16 @@ class View:
 
     def html(self) -> str:
         """One file that holds everything and asks for nothing."""
-        from mixcli.views.gallery import page
+        from mixcli.views.gallery import Gallery, page
 
         chosen = self.selection
-        return page(self.shown, chosen.title, chosen.note, self.up, self.color, total=chosen.total)
+        return page(Gallery(self.shown, chosen.title, chosen.note, self.look, chosen.total))
 
     def image(self) -> Any:
         """A contact sheet, as a Pillow image."""
         from mixcli.views.sheet import sheet
 
-        return sheet(self.shown, self.up, self.color, self.selection.note)
+        return sheet(self.shown, self.look, self.selection.note)
 
     def save(self, out: str | Path, overwrite: bool = False) -> None:
         """Write a `.png` sheet or a `.html` gallery."""
@@ -57,7 +58,7 @@ class View:
         """A preview for a terminal, or a table where there is none."""
         from mixcli.views.terminal import preview, table
 
-        return table(self.shown) if mode == "none" else preview(self.shown[:3], columns, mode, self.up)
+        return table(self.shown) if mode == "none" else preview(self.shown[:3], columns, mode, self.look.up)
 
     def cached(self) -> Path:
         """The gallery as a file of the user's cache, for a browser on this desktop."""
@@ -68,9 +69,9 @@ class View:
         return out
 
     def _repr_html_(self) -> str:
-        from mixcli.views.gallery import notebook
+        from mixcli.views.gallery import Gallery, notebook
 
-        return notebook(self.shown, self.selection.title, self.selection.note, self.up, self.color)
+        return notebook(Gallery(self.shown, self.selection.title, self.selection.note, self.look))
 
 
 @takes(Viewing)
@@ -107,8 +108,8 @@ def wanted(out: str | None, serve: bool, gui: bool, environ: Mapping[str, str], 
         check_display(environ)
     if out or serve or gui:
         return "file" if out else "serve" if serve else "gui"
-    windows = sys.platform in ("darwin", "win32") or environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
-    if isatty and windows and not environ.get("SSH_CONNECTION"):
+    has_screen = sys.platform in ("darwin", "win32") or environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
+    if isatty and has_screen and not environ.get("SSH_CONNECTION"):
         return "desktop"
     from mixcli.views.terminal import mode
 
@@ -119,9 +120,9 @@ def check_picture(out: str | Path, overwrite: bool) -> Path:
     """The name is one that can be written."""
     out = Path(out)
     if out.suffix.lower() not in (".png", ".html"):
-        raise UsageError(f"-o {out}: must end in .png (a contact sheet) or .html (a gallery)")
+        raise UsageError("must end in .png (a contact sheet) or .html (a gallery)", at=f"-o {out}")
     if out.exists() and not overwrite:
-        raise UsageError(f"{out} exists; --overwrite replaces it")
+        raise UsageError(f"{out} exists", advice="--overwrite replaces it")
     if not out.parent.is_dir():
-        raise UsageError(f"-o {out}: the folder {out.parent} does not exist")
+        raise UsageError(f"the folder {out.parent} does not exist", at=f"-o {out}")
     return out

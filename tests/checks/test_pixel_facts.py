@@ -79,7 +79,7 @@ def test_pieces_change_nothing(tiny, monkeypatch):
 
 def test_of_many_rows_a_sample_is_looked_at(tiny, monkeypatch):
     path, images, _ = write_images(tiny, 50, ("mask",))
-    monkeypatch.setattr("mixcli.checks.inspect.MOST", 20)
+    monkeypatch.setattr("mixcli.checks.inspect.MOST_ROWS", 20)
     found = inspect(path)
     assert found["scanned_points_of_rows"] == 20 and sum(found["lam_pixel"]["histogram"]) == 20 * 30
     assert "a sample of 20 rows" in render(found)

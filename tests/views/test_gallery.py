@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from mixcli.checks.selection import Shown, select
-from mixcli.views.gallery import NOTEBOOK, STEPS, notebook, page, payload, policy, script_json
+from mixcli.views.gallery import NOTEBOOK, STEPS, Gallery, notebook, page, payload, policy, script_json
 from mixcli.views.serve import Server
 
 HOSTILE = "</script><script>alert(1)</script><!--<img src=x onerror=alert(1)> {{data}} \u2028 & \" '"
@@ -66,7 +66,7 @@ def cloud_of(packed: dict) -> np.ndarray:
 
 def test_the_file_holds_the_data_to_quantisation():
     one = shown(3, saliency=np.linspace(0, 7, 300).astype(np.float32))
-    content = read_json(page([one], "mixed.h5"))
+    content = read_json(page(Gallery([one], "mixed.h5")))
     row = content["rows"][0]
     for index, cloud in [(row["cloud"], one.data), *zip(row["parents"], one.parents, strict=True)]:
         assert np.abs(cloud_of(content["clouds"][index]) - cloud).max() < 2 / STEPS
@@ -78,19 +78,19 @@ def test_the_file_holds_the_data_to_quantisation():
 
 def test_clouds_far_from_the_origin_keep_their_detail():
     cloud = sphere(0) * np.float32(0.01) + np.float32(50)
-    packed = payload([source(0, cloud)], "x")["clouds"][0]
+    packed = payload(Gallery([source(0, cloud)], "x"))["clouds"][0]
     assert np.abs(cloud_of(packed) - cloud).max() < 0.01 * 2 / STEPS + 1e-6
 
 
 def test_a_shared_parent_is_there_once():
-    content = payload([shown(i) for i in range(12)], "x")
+    content = payload(Gallery([shown(i) for i in range(12)], "x"))
     assert len(content["clouds"]) == 12 + 4, "twelve mixes; parent 1, and 2 to 4"
 
 
 def test_more_points_than_uint16():
     one = source(0, sphere(0, 70000))
     one = replace(one, partner=np.arange(70000)[::-1])
-    row = payload([one], "x")["rows"][0]
+    row = payload(Gallery([one], "x"))["rows"][0]
     assert row["wide"] and numbers(row["partner"], "<u4").tolist() == one.partner.tolist()
 
 
@@ -99,33 +99,33 @@ def test_what_is_no_number_is_left_out_and_counted(bad):
     cloud = sphere(0)
     cloud[5, 1] = bad
     one = shown(0, data=cloud, lam=np.full(300, bad, np.float32), weight=(bad, 0.5), saliency=np.full(300, bad))
-    content = read_json(page([one], "x"))
+    content = read_json(page(Gallery([one], "x")))
     packed, row = content["clouds"][content["rows"][0]["cloud"]], content["rows"][0]
     assert (numbers(packed["xyz"], "<i2").reshape(-1, 3)[5] == -STEPS - 1).all()
     assert row["holes"] == 1 and row["weight"] == [None, 0.5] and np.isfinite(row["radius"])
 
 
 def test_one_point_and_no_rows():
-    assert read_json(page([source(0, np.zeros((1, 3), np.float32))], "x"))["rows"][0]["radius"] == 1.0
-    assert read_json(page([], "x"))["rows"] == []
+    assert read_json(page(Gallery([source(0, np.zeros((1, 3), np.float32))], "x")))["rows"][0]["radius"] == 1.0
+    assert read_json(page(Gallery([], "x")))["rows"] == []
 
 
 def test_colours_that_cannot_be_had_say_why():
-    absent = payload([source(0, sphere(0))], "x")["absent"]
+    absent = payload(Gallery([source(0, sphere(0))], "x"))["absent"]
     assert "source" in absent["lam"] and absent["parent"] and "--color saliency" in absent["saliency"]
-    absent = payload([shown(0, saliency=np.ones(300))], "x")["absent"]
+    absent = payload(Gallery([shown(0, saliency=np.ones(300))], "x"))["absent"]
     assert absent == {"lam": "", "parent": "", "saliency": ""}
 
 
 def test_hard_mixes_count_what_each_parent_gave():
     lam = (np.arange(300) < 100).astype(np.float32)
-    rows = payload([shown(0, lam=lam), shown(1)], "x")["rows"]
+    rows = payload(Gallery([shown(0, lam=lam), shown(1)], "x"))["rows"]
     assert rows[0]["hard"] and rows[0]["used"] == [100, 200] and not rows[1]["hard"]
 
 
 def test_200_rows_of_1024_points_are_under_10_mb():
     rows = [shown(i, 1024, parents=(sphere(1000 + i, 1024), sphere(2000 + i, 1024))) for i in range(200)]
-    assert len(page(rows, "x")) < 10e6, "though no parent is shared"
+    assert len(page(Gallery(rows, "x"))) < 10e6, "though no parent is shared"
 
 
 # ---------- names that nobody vouches for ----------
@@ -133,7 +133,7 @@ def test_200_rows_of_1024_points_are_under_10_mb():
 
 def test_hostile_names_stay_text():
     one = shown(0, names=(HOSTILE, "b\ud800"), method=HOSTILE)
-    text = page([one], HOSTILE, HOSTILE)
+    text = page(Gallery([one], HOSTILE, HOSTILE))
     content = read_json(text)
     assert content["title"] == content["note"] == content["rows"][0]["names"][0] == HOSTILE
     assert len(re.findall(r"</?script", text, re.IGNORECASE)) == 4 and "<img" not in text and "\u2028" not in text
@@ -142,7 +142,7 @@ def test_hostile_names_stay_text():
 
 def test_nothing_may_be_loaded():
     assert policy().startswith("default-src 'none';") and "unsafe" not in policy() and "http" not in policy()
-    text = page([shown(0)], "x")
+    text = page(Gallery([shown(0)], "x"))
     assert f'content="{policy()}"' in text
     assert not re.findall(r"(?:src|href)\s*=\s*[\"'](?!data:)", text)
     assert "innerHTML" not in text and "eval(" not in text
@@ -153,7 +153,7 @@ def test_script_json_is_json():
 
 
 def test_notebook_is_a_sandboxed_frame_of_few_samples():
-    text = notebook([shown(i) for i in range(30)], HOSTILE)
+    text = notebook(Gallery([shown(i) for i in range(30)], HOSTILE))
     assert text.count("<") == 2 and 'sandbox="allow-scripts"' in text
     content = read_json(html.unescape(re.findall(r'srcdoc="([^"]*)"', text)[0]))
     assert len(content["rows"]) == NOTEBOOK and "first 24 of 30" in content["note"]
@@ -293,7 +293,7 @@ def opened(browser, tmp_path):
     rows[1] = replace(rows[1], saliency=np.linspace(0, 1, 300))
     rows[11] = source(11, sphere(9))
     path = tmp_path / "gallery <b> #1.html"
-    path.write_text(page(rows, HOSTILE, "a note"), encoding="utf-8")
+    path.write_text(page(Gallery(rows, HOSTILE, "a note")), encoding="utf-8")
     browser.errors(), browser.requests()
     browser.go(path.as_uri())
     yield browser
@@ -342,7 +342,7 @@ def test_colours_change_by_key_and_by_click(opened):
 
 def test_a_colour_that_cannot_be_had_says_why(browser, tmp_path):
     path = tmp_path / "plain.html"
-    path.write_text(page([shown(0)], "plain"), encoding="utf-8")
+    path.write_text(page(Gallery([shown(0)], "plain")), encoding="utf-8")
     browser.go(path.as_uri())
     assert browser.run(f"{find('[data-mode=saliency]')}.getAttribute('aria-disabled')") == "true"
     browser.press("s")
@@ -369,7 +369,7 @@ def test_rings_are_where_the_points_are(opened):
 
     text = point_at(opened, 1, "mixed")
     number, one = int(re.search(r"point (\d+)", text)[1]), shown(1)
-    row = payload([one], "x")["rows"][0]
+    row = payload(Gallery([one], "x"))["rows"][0]
     for slot, cloud, i in (("mixed", one.data, number), ("slot1", one.parents[1], one.partner[number])):
         seen = turn((cloud[i] - row["centre"])[None], "y")[0] / row["radius"] * 0.46
         at = opened.run(
@@ -458,14 +458,14 @@ def test_hostile_names_are_shown_as_text(opened):
 def test_200_rows_open_quickly(browser, tmp_path):
     rows = [shown(i, 1024) for i in range(200)]
     path = tmp_path / "many.html"
-    path.write_text(page(rows, "many"), encoding="utf-8")
+    path.write_text(page(Gallery(rows, "many")), encoding="utf-8")
     browser.go(path.as_uri())
     assert int(browser.run("document.documentElement.dataset.ready")) < 2000
 
 
 def test_a_notebook_shows_it(browser, tmp_path):
     path = tmp_path / "notebook.html"
-    frame = notebook([shown(i) for i in range(3)], "n")
+    frame = notebook(Gallery([shown(i) for i in range(3)], "n"))
     path.write_text("<!doctype html><meta charset=utf-8>" + frame, encoding="utf-8")
     browser.errors()
     browser._ask("POST", browser.session + "/url", {"url": path.as_uri()})

@@ -17,7 +17,7 @@ from test_gallery import HOSTILE, browser, find, numbers, read_json, share_of, v
 from test_picture_drawing import image_row, picture, unmixed
 from test_serve import running, served
 
-from mixcli.views.gallery import notebook, page, payload, policy
+from mixcli.views.gallery import Gallery, notebook, page, payload, policy
 from mixcli.views.gallery_images import FINEST, LARGEST
 
 
@@ -30,7 +30,7 @@ def image_of(packed: dict) -> Image.Image:
 
 def test_small_pictures_are_there_bit_for_bit():
     one = image_row()
-    content = read_json(page([one], "mixed.h5"))
+    content = read_json(page(Gallery([one], "mixed.h5")))
     row = content["rows"][0]
     assert content["kind"] == "images" and content["clouds"] == [] and row["size"] == [32, 24]
     for index, image in [(row["image"], one.data), *zip(row["parents"], one.parents, strict=True)]:
@@ -40,7 +40,7 @@ def test_small_pictures_are_there_bit_for_bit():
 
 def test_maps_are_there_to_quantisation():
     one = image_row(lam=np.linspace(0, 1, 768, dtype=np.float32).reshape(32, 24))
-    row = read_json(page([one], "x"))["rows"][0]
+    row = read_json(page(Gallery([one], "x")))["rows"][0]
     assert row["map"] == [32, 24]
     assert np.abs(numbers(row["lam"], "u1") / 255 - one.lam.ravel()).max() <= 0.5 / 255 + 1e-6
     packed = [(row["saliency"], row["peak"]), *row["heat"]]
@@ -50,7 +50,7 @@ def test_maps_are_there_to_quantisation():
 
 def test_large_pictures_are_jpeg_and_their_maps_reduced():
     one = image_row(0, 1000, 600)
-    content = read_json(page([one], "x"))
+    content = read_json(page(Gallery([one], "x")))
     row, packed = content["rows"][0], content["images"][0]
     assert image_of(packed).format == "JPEG" and max(image_of(packed).size) == LARGEST
     assert row["map"] == [FINEST, 58] and row["size"] == [1000, 600]
@@ -59,19 +59,19 @@ def test_large_pictures_are_jpeg_and_their_maps_reduced():
 
 
 def test_a_shared_parent_is_there_once():
-    content = payload([image_row(i) for i in range(12)], "x")
+    content = payload(Gallery([image_row(i) for i in range(12)], "x"))
     assert len(content["images"]) == 3 + 4, "parent 1, parents 2 to 4, and what it makes with each of them"
 
 
 def test_equal_bytes_of_another_shape_are_another_picture():
     flat = unmixed(0, "source")
     tall = replace(flat, data=flat.data.reshape(24, 32, 3))
-    assert len(payload([flat, tall], "x")["images"]) == 2
+    assert len(payload(Gallery([flat, tall], "x"))["images"]) == 2
 
 
 def test_what_is_no_mix_has_neither_parents_nor_mask():
     for method in ("original", "source"):
-        row = payload([unmixed(0, method)], "x")["rows"][0]
+        row = payload(Gallery([unmixed(0, method)], "x"))["rows"][0]
         assert row["parents"] == [] and row["lam"] is None and row["heat"] == []
 
 
@@ -79,21 +79,21 @@ def test_what_is_no_mix_has_neither_parents_nor_mask():
 def test_what_is_no_number_does_no_harm(bad):
     maps = np.full((32, 24), bad, np.float32)
     one = image_row(lam=maps, saliency=maps, parent_saliency=(maps, maps), weight=(bad, 0.5))
-    row = read_json(page([one], "x"))["rows"][0]
+    row = read_json(page(Gallery([one], "x")))["rows"][0]
     assert row["weight"] == [None, 0.5] and set(numbers(row["lam"], "u1")) <= {128, 255}
     assert row["peak"] == 0 and set(numbers(row["saliency"], "u1")) == {0}
 
 
 def test_colours_that_cannot_be_had_say_why():
     bare = image_row(lam=None, saliency=None, parent_saliency=())
-    absent = payload([bare], "x")["absent"]
+    absent = payload(Gallery([bare], "x"))["absent"]
     assert "--keep mask" in absent["lam"] and absent["parent"] and "--color saliency" in absent["saliency"]
-    assert payload([image_row()], "x")["absent"] == {"lam": "", "parent": "", "saliency": ""}
-    assert "source" in payload([unmixed(0, "source")], "x")["absent"]["lam"]
+    assert payload(Gallery([image_row()], "x"))["absent"] == {"lam": "", "parent": "", "saliency": ""}
+    assert "source" in payload(Gallery([unmixed(0, "source")], "x"))["absent"]["lam"]
 
 
 def test_nothing_may_be_loaded_and_names_stay_text():
-    text = page([image_row(names=(HOSTILE, HOSTILE), method=HOSTILE)], HOSTILE)
+    text = page(Gallery([image_row(names=(HOSTILE, HOSTILE), method=HOSTILE)], HOSTILE))
     assert f'content="{policy()}"' in text and "img-src data:" in policy()
     assert read_json(text)["rows"][0]["names"] == [HOSTILE, HOSTILE]
     assert len(re.findall(r"</?script", text, re.IGNORECASE)) == 4 and "<img" not in text
@@ -102,11 +102,11 @@ def test_nothing_may_be_loaded_and_names_stay_text():
 
 def test_200_rows_of_32_pixels_are_under_5_mb():
     rows = [image_row(i, 32, 32, parents=(picture(1000 + i), picture(2000 + i))) for i in range(200)]
-    assert len(page(rows, "x")) < 5e6, "though no parent is shared, and noise does not compress"
+    assert len(page(Gallery(rows, "x"))) < 5e6, "though no parent is shared, and noise does not compress"
 
 
 def test_a_notebook_shows_images():
-    text = notebook([image_row(i) for i in range(3)], "n")
+    text = notebook(Gallery([image_row(i) for i in range(3)], "n"))
     content = read_json(html.unescape(re.findall(r'srcdoc="([^"]*)"', text)[0]))
     assert content["kind"] == "images" and len(content["rows"]) == 3
 
@@ -137,7 +137,7 @@ def opened(browser, tmp_path):  # noqa: F811
     rows[0] = replace(rows[0], names=(HOSTILE, "b" * 200), method=HOSTILE)
     rows[1] = replace(rows[1], lam=None, saliency=None, parent_saliency=())
     path = tmp_path / "images.html"
-    path.write_text(page(rows, "images"), encoding="utf-8")
+    path.write_text(page(Gallery(rows, "images")), encoding="utf-8")
     browser.errors(), browser.requests()
     browser.go(path.as_uri())
     time.sleep(0.3)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mixcli.checks.selection import Shown
 from mixcli.views.cloud_drawing import MIDDLE, A, B, heat
-from mixcli.views.picture_drawing import LARGE, MOST, heated, is_picture, levels, mask_picture, scaled, shown_size
+from mixcli.views.picture_drawing import LARGE, MOST_SIDE, heated, is_picture, levels, mask_picture, scaled, shown_size
 
 
 def picture(seed: int, height: int = 32, width: int = 24) -> np.ndarray:
@@ -51,8 +51,8 @@ def test_pictures_are_told_from_clouds(data, is_one):
 @given(st.integers(1, 5000), st.integers(1, 5000))
 def test_a_small_picture_grows_by_a_whole_factor_and_a_large_one_fits(height, width):
     high, wide = shown_size(height, width)
-    assert 1 <= min(high, wide) and max(high, wide) <= max(MOST, LARGE * 1.5)
-    if max(height, width) <= MOST:
+    assert 1 <= min(high, wide) and max(high, wide) <= max(MOST_SIDE, LARGE * 1.5)
+    if max(height, width) <= MOST_SIDE:
         assert high % height == 0 and wide % width == 0 and high // height == wide // width
 
 

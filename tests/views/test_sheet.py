@@ -8,6 +8,7 @@ from test_picture_drawing import image_row, unmixed
 
 from mixcli.checks.selection import select
 from mixcli.views.cloud_drawing import MIDDLE, A, B, draw, ramp, turn
+from mixcli.views.look import Look
 from mixcli.views.sheet import sheet
 
 
@@ -84,7 +85,7 @@ def test_a_sheet_of_images_shows_parents_mix_mask_and_label():
 
 def test_heat_of_images_is_drawn_only_when_asked():
     one = image_row()
-    plain, hot = (np.asarray(sheet([one], color=color)) for color in ("lam", "saliency"))
+    plain, hot = (np.asarray(sheet([one], Look(color=color))) for color in ("lam", "saliency"))
     assert hot.shape[1] == plain.shape[1] + 130
     assert (picture_at(hot, 10, 10) != picture_at(plain, 10, 10)).any()
     assert (picture_at(hot, 270, 10) == picture_at(plain, 270, 10)).all(), "the mix itself stays"
@@ -93,7 +94,7 @@ def test_heat_of_images_is_drawn_only_when_asked():
 def test_images_of_all_kinds_on_one_sheet():
     hostile = ("a" * 10**6, "two\nlines\x1b[2J\ud800")
     rows = [image_row(0), unmixed(1, "original"), image_row(2, 300, 200), image_row(3, names=hostile)]
-    page = sheet([*rows, replace(image_row(4), weight=(np.nan, 0.5))], color="saliency", note="a note")
+    page = sheet([*rows, replace(image_row(4), weight=(np.nan, 0.5))], Look(color="saliency"), "a note")
     assert page.width < 2200
     alone = np.asarray(sheet([unmixed(1, "source")], note=""))
     assert (alone[-50:] == 255).all(), "no legend where nothing has a map"

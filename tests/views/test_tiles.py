@@ -7,17 +7,18 @@ import pytest
 from test_picture_drawing import image_row, picture, unmixed
 
 from mixcli.views.cloud_drawing import A, B
+from mixcli.views.look import Look
 from mixcli.views.picture_drawing import heated, mask_picture, scaled
 from mixcli.views.tiles import MORE, OTHER, parent_ink, tiles
 
 
 def titles(one, color="lam"):
-    return [tile.title + tile.tail for tile in tiles(one, color, "y")]
+    return [tile.title + tile.tail for tile in tiles(one, Look("y", color))]
 
 
 def test_parents_mix_and_mask():
     one = image_row()
-    found = tiles(one, "lam", "y")
+    found = tiles(one, Look("y", "lam"))
     assert titles(one) == ["A  chair #1", "B  lamp #3", "[7]", "mask  0.75 of A"]
     shown = [*one.parents, one.data, mask_picture(one.lam)]
     assert all((t.picture == scaled(s, 160, 120)).all() for t, s in zip(found, shown, strict=True))
@@ -27,7 +28,7 @@ def test_parents_mix_and_mask():
 
 def test_saliency_lies_over_both_parents_and_the_mix():
     one = image_row()
-    found = tiles(one, "saliency", "y")
+    found = tiles(one, Look("y", "saliency"))
     assert titles(one, "saliency") == ["A  chair #1", "B  lamp #3", "[7]", "saliency", "mask  0.75 of A"]
     heats = zip((*one.parents, one.data), (*one.parent_saliency, one.saliency), strict=True)
     shown = [scaled(heated(p, s), 160, 120) for p, s in heats]
@@ -37,8 +38,8 @@ def test_saliency_lies_over_both_parents_and_the_mix():
 
 def test_parent_colours_the_mask_by_who_has_more():
     one = image_row(lam=np.linspace(0, 1, 32 * 24, dtype=np.float32).reshape(32, 24))
-    assert len(np.unique(tiles(one, "lam", "y")[3].picture.reshape(-1, 3), axis=0)) > 100
-    assert np.unique(tiles(one, "parent", "y")[3].picture.reshape(-1, 3), axis=0).tolist() == [list(B), list(A)]
+    assert len(np.unique(tiles(one, Look("y", "lam"))[3].picture.reshape(-1, 3), axis=0)) > 100
+    assert np.unique(tiles(one, Look("y", "parent"))[3].picture.reshape(-1, 3), axis=0).tolist() == [list(B), list(A)]
 
 
 @pytest.mark.parametrize("method", ["original", "source"])
@@ -53,7 +54,7 @@ def test_a_mix_of_one_parent_shows_it():
 
 def test_more_than_two_parents():
     many = image_row(parent=(1, 2, 3), weight=(0.5, 0.3, 0.2), names=("a", "b", "c"), parents=(picture(1),) * 3)
-    assert titles(many)[:3] == ["A  a #1", "B  b #2", "C  c #3"] and tiles(many, "lam", "y")[2].ink == MORE[0]
+    assert titles(many)[:3] == ["A  a #1", "B  b #2", "C  c #3"] and tiles(many, Look("y", "lam"))[2].ink == MORE[0]
 
 
 def test_parents_colours_differ_and_bear_white_text():
