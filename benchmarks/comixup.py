@@ -24,7 +24,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from search import maps, network
 
-from mixcli.algorithms.comix.solve import LEAN, TOP, Problem, objective, shares, solve
+from mixcli.algorithms.comix.problem import Problem, objective, shares
+from mixcli.algorithms.comix.solve import LEAN, TOP, solve
 from mixcli.data.images import Images
 from mixcli.methods.comixup import CoMixup, dirichlet
 from mixcli.rng import uniforms

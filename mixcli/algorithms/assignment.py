@@ -25,7 +25,16 @@ from mixcli.algorithms import auction
 from mixcli.jit import have_numba
 
 BIDS = 2000  # bids per point before the auction hands over to scipy; surfaces take 30 to 50
-_scratch = threading.local()
+
+
+class _Scratch(threading.local):
+    """Memory of one thread, kept from pair to pair, since fresh pages cost time to map."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, np.ndarray] = {}
+
+
+_scratch = _Scratch()
 
 
 def assign(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -118,8 +127,15 @@ def _auction(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray | None, np.ndarra
     cost, low = _matrix(0, n, columns), _matrix(1, n, blocks)
     price, owner, hint = np.zeros(columns, np.int32), np.empty(columns, np.int32), np.zeros(n, np.uint32)
     auction.fill_costs(a_, b_, np.float32(auction.UNIT / diagonal), cost, low)
-    epsilon = np.int32(auction.UNIT // 20)
-    done = auction.run(cost, low, price, owner, hint, epsilon, BIDS * n)
+    done = auction.run(
+        cost=cost,
+        low=low,
+        price=price,
+        owner=owner,
+        hint=hint,
+        epsilon=np.int32(auction.UNIT // 20),
+        budget=BIDS * n,
+    )
     value = np.empty(n)
     value[order] = np.ldexp(price[:n] * (diagonal / auction.UNIT), exponent)
     if not done:
@@ -148,8 +164,8 @@ def _curve_order(cloud: np.ndarray) -> np.ndarray:
 
 
 def _matrix(slot: int, rows: int, columns: int) -> np.ndarray:
-    """A (rows,columns) i32 of this thread, kept from pair to pair, since fresh pages cost time to map."""
-    kept = _scratch.__dict__
+    """A (rows,columns) i32 of this thread, of whatever values."""
+    kept = _scratch.kept
     if slot not in kept or kept[slot].size < rows * columns:
         kept[slot] = np.empty(rows * columns, np.int32)
     return kept[slot][: rows * columns].reshape(rows, columns)
@@ -180,7 +196,7 @@ def _by_sinkhorn(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     exponent = _box(a, b)[0]
     cost = _distances(*(np.ldexp(x.astype(np.float64), -exponent) for x in (a, b)))
     reduced, price = (cost / cost.max()).astype(np.float32), np.zeros(len(a), np.float32)
-    for temperature in np.float32([0.02, 0.005, 0.00125]):
+    for temperature in np.array([0.02, 0.005, 0.00125], np.float32):
         reduced -= reduced.min(1, keepdims=True)
         least = reduced.min(0)
         reduced -= least

@@ -27,7 +27,7 @@ _ONE, _NONE = np.int32(1), np.int32(0)
 
 
 @njit(error_model="numpy")
-def fill_costs(a, b, scale, cost, low):
+def fill_costs(a: np.ndarray, b: np.ndarray, scale: np.float32, cost: np.ndarray, low: np.ndarray) -> None:
     """Euclidean distances in units, rounded down, and the least of each block of columns.
 
     a, b (3,n) f32, scale () f32, cost (n,m) i32 out, low (n,m/BLOCK) i32 out. Columns from n to m cost TOP.
@@ -47,7 +47,15 @@ def fill_costs(a, b, scale, cost, low):
 
 
 @njit(error_model="numpy")
-def run(cost, low, price, owner, hint, epsilon, budget):
+def run(
+    cost: np.ndarray,
+    low: np.ndarray,
+    price: np.ndarray,
+    owner: np.ndarray,
+    hint: np.ndarray,
+    epsilon: np.int32,
+    budget: int,
+) -> bool:
     """Auction off n columns to n ≥ 2 rows. True once done, False when a price or the bids passed their limit.
 
     cost (n,m) i32, low (n,m/BLOCK) i32 in and out, price (m,) i32 in (zeros) and out, owner (m,) i32 out: the
@@ -59,7 +67,7 @@ def run(cost, low, price, owner, hint, epsilon, budget):
     while True:
         owner[:] = -1
         for row in range(np.uint64(cost.shape[0])):
-            i = row
+            i: int | np.uint64 = row
             while True:
                 first, second, seen = TOP, TOP, TOP
                 best, start = np.uint64(0), np.uint64(hint[i])

@@ -26,7 +26,7 @@ The answer depends on the two maps alone, to the last bit of v: not on the batch
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -110,12 +110,12 @@ def best_offsets(
     a pair's: entry [τ_y + H - 1, τ_x + W - 1]. Temporaries take SCRATCH bytes, or what one pair needs: 64·H'·W',
     13 MB at 224 x 224; twice that where the sum is made again.
     """
-    size, zeta = tuple(prepared.maps.shape[1:]), zeta / prepared.scale
+    zeta = zeta / prepared.scale
     flat, value = i.new_empty(len(i)), prepared.maps.new_empty(len(i))
     for run in _runs(len(i), 64 * math.prod(_shape(prepared.maps)), i.device):
-        some = None if allowed is None else allowed[run]
-        flat[run], value[run] = _best(prepared, i[run], j[run], zeta, some)
-    return _offset(flat, size), value * prepared.scale
+        pairs = Pairs(prepared.maps[i[run]], prepared.maps[j[run]], zeta, None if allowed is None else allowed[run])
+        flat[run], value[run] = _best(pairs, *_approximate(prepared, i[run], j[run]))
+    return _offset(flat, prepared.maps.shape[1:]), value * prepared.scale
 
 
 def shifted(x: Tensor, tau: Tensor, which: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -130,99 +130,112 @@ def shifted(x: Tensor, tau: Tensor, which: Tensor | None = None) -> tuple[Tensor
     return x[which[:, None, None], rows.clamp(0, height - 1), columns.clamp(0, width - 1)], inside
 
 
-def _best(p: Prepared, i: Tensor, j: Tensor, zeta: float, allowed: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Flat offsets (B,) i64 and their v (B,) f64 of one run of pairs."""
-    a, b = p.maps[i], p.maps[j]
-    v, error = _approximate(p, i, j)
-    error = error + a[0].numel() * zeta  # no pixel differs by more than ζ from ζ = 0
-    near, _ = _near(v, error, a, b, allowed)
+@dataclass(frozen=True)
+class Pairs:
+    """Some pairs of maps, of which b moves over a."""
+
+    a: Tensor  # (B,H,W) f64
+    b: Tensor  # (B,H,W) f64
+    zeta: float
+    allowed: Tensor | None  # (B,2H-1,2W-1) bool, which offsets are tried; None: all
+
+    def one(self, n: int) -> Pairs:
+        """The n-th pair alone."""
+        row = slice(n, n + 1)
+        return Pairs(self.a[row], self.b[row], self.zeta, None if self.allowed is None else self.allowed[row])
+
+
+def _best(p: Pairs, v: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
+    """Flat offsets (B,) i64 and their v (B,) f64, from an approximation of v at ζ = 0 and how far off it is."""
+    error = error + p.a[0].numel() * p.zeta  # no pixel differs by more than ζ from ζ = 0
+    near, _ = _near(p, v, error)
     few = near.sum(1) <= FEW
     pair, flat = (near & few[:, None]).nonzero(as_tuple=True)
-    best, value = _first_of_tied(pair, flat, _score(a, b, pair, flat, zeta), a, b)
+    best, value = _first_of_tied(p, pair, flat)
     for n in (~few).nonzero()[:, 0].tolist():
-        one = slice(n, n + 1)
-        some = None if allowed is None else allowed[one]
-        best[n], value[n] = _best_of_many(a[one], b[one], zeta, v[one], error[one], some)
+        best[n], value[n] = _best_of_many(p.one(n), v[n : n + 1], error[n : n + 1])
     return best, value
 
 
-def _near(v: Tensor, error: Tensor, a: Tensor, b: Tensor, allowed: Tensor | None) -> tuple[Tensor, Tensor]:
+def _near(p: Pairs, v: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
     """Offsets that may be tied with the best, (B,S) bool, and what no true v exceeds, (B,) f64."""
-    v = v.flatten(1) if allowed is None else v.flatten(1).masked_fill(~allowed.flatten(1), -torch.inf)
+    v = v.flatten(1) if p.allowed is None else v.flatten(1).masked_fill(~p.allowed.flatten(1), -torch.inf)
     most = v.amax(1).double()
-    least = most - 2 * error - _tolerance(a, b)
-    return v >= least[:, None].to(v.dtype), torch.minimum(most + error, a.sum((1, 2)) + b.sum((1, 2)))
+    least = most - 2 * error - _tolerance(p)
+    return v >= least[:, None].to(v.dtype), torch.minimum(most + error, p.a.sum((1, 2)) + p.b.sum((1, 2)))
 
 
-def _first_of_tied(pair: Tensor, flat: Tensor, v: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Of scored offsets (M,) the first in order of those tied with their pair's best. -> (B,) i64, (B,) f64."""
-    none = torch.iinfo(torch.int64).max
-    most = v.new_full((len(a),), -torch.inf).scatter_reduce(0, pair, v, "amax")
-    rank = _rank(flat, a.shape[1:]).masked_fill(v < (most - _tolerance(a, b))[pair], none)
-    first = rank.new_full((len(a),), none).scatter_reduce(0, pair, rank, "amin")
+def _first_of_tied(p: Pairs, pair: Tensor, flat: Tensor) -> tuple[Tensor, Tensor]:
+    """Of offsets (M,), each of a pair (M,), the first in order of those tied with their pair's best, and its v.
+
+    -> (B,) i64, (B,) f64
+    """
+    v, none = _score(p, pair, flat), torch.iinfo(torch.int64).max
+    most = v.new_full((len(p.a),), -torch.inf).scatter_reduce(0, pair, v, "amax")
+    rank = _rank(flat, p.a.shape[1:]).masked_fill(v < (most - _tolerance(p))[pair], none)
+    first = rank.new_full((len(p.a),), none).scatter_reduce(0, pair, rank, "amin")
     chosen = rank == first[pair]
-    best, value = flat.new_zeros(len(a)), v.new_zeros(len(a))
+    best, value = flat.new_zeros(len(p.a)), v.new_zeros(len(p.a))
     best[pair[chosen]], value[pair[chosen]] = flat[chosen], v[chosen]
     return best, value
 
 
-def _best_of_many(
-    a: Tensor, b: Tensor, zeta: float, v: Tensor, error: Tensor, allowed: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def _best_of_many(p: Pairs, v: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
     """The same for one pair, maps (1,H,W), of which more than FEW offsets may be the best."""
-    found = _walk(a, b, zeta, v, error, allowed, FEW)
-    return found or _walk(a, b, zeta, *_approximate_finely(a, b, zeta), allowed, v.numel())
+    best, value, is_sure = _walk(p, v, error, FEW)
+    if not is_sure:
+        best, value, _ = _walk(p, *_approximate_finely(p.a, p.b, p.zeta), v.numel())
+    return best, value
 
 
-def _walk(
-    a: Tensor, b: Tensor, zeta: float, v: Tensor, error: Tensor, allowed: Tensor | None, most: int
-) -> tuple[Tensor, Tensor] | None:
-    """Score offsets in the order of ties until one is sure to be the answer; None if ``most`` of them do not do.
+def _walk(p: Pairs, v: Tensor, error: Tensor, most: int) -> tuple[Tensor, Tensor, bool]:
+    """Score offsets in the order of ties until one is sure to be the answer; ``most`` of them may not do.
 
     The first that ties with the best so far is the answer if it ties with the upper bound, too: no earlier one can.
+    Of one pair -> (1,) i64, (1,) f64, and whether it is sure: it is if ``most`` are all.
     """
-    near, upper = _near(v, error, a, b, allowed)
-    flat, tie = near[0].nonzero()[:, 0], _tolerance(a, b)
-    flat = flat[_rank(flat, a.shape[1:]).argsort()]
+    near, upper = _near(p, v, error)
+    flat, tie = near[0].nonzero()[:, 0], _tolerance(p)
+    flat = flat[_rank(flat, p.a.shape[1:]).argsort()]
     likely = v.flatten()[flat].argmax()[None]
-    best = _score(a, b, torch.zeros_like(likely), flat[likely], zeta)
-    scores = a.new_empty(0)
+    best = _score(p, torch.zeros_like(likely), flat[likely])
+    scores = p.a.new_empty(0)
     for start in range(0, min(most, len(flat)), FEW):
         block = flat[start : start + FEW]
-        scores = torch.cat([scores, _score(a, b, torch.zeros_like(block), block, zeta)])
+        scores = torch.cat([scores, _score(p, torch.zeros_like(block), block)])
         best = torch.maximum(best, scores.amax())
         tied = (scores >= best - tie).nonzero()[:1, 0]
         if len(tied) and (scores[tied] >= upper - tie or len(scores) == len(flat)):
-            return flat[tied], scores[tied]
-    return None
+            return flat[tied], scores[tied], True
+    return flat[likely], best, False
 
 
-def _tolerance(a: Tensor, b: Tensor) -> Tensor:
-    """(B,H,W), (B,H,W) f64 -> (B,) f64."""
-    return TIE * (a.sum((1, 2)) + b.sum((1, 2)))
+def _tolerance(p: Pairs) -> Tensor:
+    """By how much two v may differ and be tied, (B,) f64."""
+    return TIE * (p.a.sum((1, 2)) + p.b.sum((1, 2)))
 
 
-def _offset(flat: Tensor, size: tuple[int, int]) -> Tensor:
+def _offset(flat: Tensor, size: Sequence[int]) -> Tensor:
     """τ from its place in row-major order: (B,) i64 -> (B,2) i64."""
     h, w = size
     row = flat.div(2 * w - 1, rounding_mode="floor")
     return torch.stack([row - (h - 1), flat - row * (2 * w - 1) - (w - 1)], 1)
 
 
-def _rank(flat: Tensor, size: tuple[int, int]) -> Tensor:
+def _rank(flat: Tensor, size: Sequence[int]) -> Tensor:
     """The order of ties: by |τ|, then row-major. (B,) i64 -> (B,) i64."""
     h, w = size
     return _offset(flat, size).square().sum(1) * ((2 * h - 1) * (2 * w - 1)) + flat
 
 
-def _score(a: Tensor, b: Tensor, pair: Tensor, flat: Tensor, zeta: float) -> Tensor:
-    """v of single offsets: Σ a + Σ_overlap (b - a) (b + ζ) / (a + b + ζ). (B,H,W) ×2, (M,) ×2 i64 -> (M,) f64."""
-    v = a.new_empty(len(pair))
-    for run in _runs(len(pair), 64 * a[0].numel(), a.device):
-        first = a[pair[run]]
-        second, inside = shifted(b, _offset(flat[run], a.shape[1:]), pair[run])
-        below = first + second + zeta
-        gain = (second - first) * (second + zeta) / below.masked_fill(below == 0, 1.0)
+def _score(p: Pairs, pair: Tensor, flat: Tensor) -> Tensor:
+    """v of single offsets: Σ a + Σ_overlap (b - a) (b + ζ) / (a + b + ζ). (M,) i64 ×2 -> (M,) f64."""
+    v = p.a.new_empty(len(pair))
+    for run in _runs(len(pair), 64 * p.a[0].numel(), p.a.device):
+        first = p.a[pair[run]]
+        second, inside = shifted(p.b, _offset(flat[run], p.a.shape[1:]), pair[run])
+        below = first + second + p.zeta
+        gain = (second - first) * (second + p.zeta) / below.masked_fill(below == 0, 1.0)
         v[run] = (first + gain * inside).sum((1, 2))
     return v
 
@@ -267,7 +280,9 @@ def _largest_rate(maps: Tensor, precision: Precision, zeta: float) -> tuple[floa
 
 def _shape(maps: Tensor) -> tuple[int, int]:
     """H', W': multiples of 8 without large factors, at which transforms are fast, and room for every offset."""
-    return tuple(next(m for m in range(8, 32 * n, 8) if m >= 2 * n - 1 and 210**12 % m == 0) for n in maps.shape[1:])
+    sizes = (next(m for m in range(8, 32 * n, 8) if m >= 2 * n - 1 and 210**12 % m == 0) for n in maps.shape[1:])
+    height, width = sizes
+    return height, width
 
 
 def _spectrum(maps: Tensor, terms: Terms, k: int, zeta: float = 0.0) -> Tensor:

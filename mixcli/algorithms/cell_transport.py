@@ -30,10 +30,16 @@ def sources(saliency: np.ndarray, seen: np.ndarray, cell: tuple[int, int], price
     array([[[1, 1, 2]]])
     """
     batch, *size = seen.shape
-    settle = _settle.available()
     down, right, way = _ways(*size, *cell)
-    found = settle(saliency.reshape(batch, -1), seen.reshape(batch, -1), size[1], down, right, price * way)
-    return found.reshape(seen.shape)
+    held = _settle.available()(
+        saliency=saliency.reshape(batch, -1),
+        seen=seen.reshape(batch, -1),
+        width=size[1],
+        down=down,
+        right=right,
+        way=price * way,
+    )
+    return held.reshape(seen.shape)
 
 
 @lru_cache(maxsize=16)  # grids, of a few megabytes each
@@ -47,7 +53,9 @@ def _ways(height: int, width: int, high: int, wide: int) -> tuple[np.ndarray, np
 
 
 @njit(error_model="numpy")
-def _settle(saliency, seen, width, down, right, way):
+def _settle(
+    saliency: np.ndarray, seen: np.ndarray, width: int, down: np.ndarray, right: np.ndarray, way: np.ndarray
+) -> np.ndarray:
     """Deferred acceptance: saliency (B,n) f64, seen (B,n) bool, steps (m,) i64 ×2 with their prices (m,) f64."""
     batch, n = saliency.shape
     height = n // width

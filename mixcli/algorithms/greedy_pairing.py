@@ -6,13 +6,18 @@ as in the published solver, the column of the source is cleared.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 
 from mixcli.errors import UsageError
 
-MOST = 16384  # maps: their distances fill 1 GiB
+KERNEL, SIGMA = 7, 3.0  # of the blur of the maps that are paired, pixels: section 5.1
+MOST_MAPS = 16384  # their distances fill 1 GiB
 BLOCK = 1 << 22  # float64 numbers in a block of maps: 32 MiB
 BLOCKED = -np.inf
+Partners = TypeVar("Partners")
 
 
 def cycle(maps: np.ndarray, taken: np.ndarray | None = None) -> np.ndarray:
@@ -45,8 +50,9 @@ def distances(maps: np.ndarray) -> np.ndarray:
     no partner, depends on threads, blocks or processor.
     """
     n = len(maps)
-    if n > MOST:
-        raise UsageError(f"--pairing greedy pairs at most {MOST:,} samples among each other, not {n:,}; lower --window")
+    if n > MOST_MAPS:
+        what = f"--pairing greedy pairs at most {MOST_MAPS:,} samples among each other, not {n:,}"
+        raise UsageError(what, advice="lower --window")
     flat = maps.reshape(n, -1)
     scale = _scale(flat)
     step = max(1, min(1024, BLOCK // max(1, flat.shape[1])))
@@ -60,22 +66,22 @@ def distances(maps: np.ndarray) -> np.ndarray:
     return w
 
 
-def _scale(flat):
+def _scale(flat: np.ndarray) -> float:
     """The power of two by which the largest sum of squares stays below 2^51, and any distance's square below 2^53."""
     most = max((float(np.square(row, dtype=np.float64).sum()) for row in flat), default=0.0)
     return 2.0 ** ((51 - np.frexp(most)[1]) // 2)
 
 
-def _whole(flat, scale):
+def _whole(flat: np.ndarray, scale: float) -> np.ndarray:
     return np.rint(flat.astype(np.float64) * scale)
 
 
-def _distance(a, b):  # (m,P), (n,P) whole f64 -> (m,n) f64
+def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (m,P), (n,P) whole f64 -> (m,n) f64
     square = np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2 * (a @ b.T)
     return np.sqrt(square)
 
 
-def _cycle(w, taken):
+def _cycle(w: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """(n,n), (r,n) -> (n,). `w` is given back as it came."""
     n = len(w)
     if len(taken) >= n - 1:
@@ -84,13 +90,13 @@ def _cycle(w, taken):
     source, target = np.tile(every, len(taken)), taken.ravel()
     either_way = np.concatenate([every, source, target]), np.concatenate([every, target, source])
     partner = _without(w, either_way, _one_cycle)
-    if partner is None:
-        one_way = np.concatenate([every, source]), np.concatenate([every, target])
-        partner = _without(w, one_way, _permutation)
-    return partner
+    if partner is not None:
+        return partner
+    one_way = np.concatenate([every, source]), np.concatenate([every, target])
+    return _without(w, one_way, _permutation)
 
 
-def _without(w, edges, pair):
+def _without(w: np.ndarray, edges: tuple[np.ndarray, np.ndarray], pair: Callable[[np.ndarray], Partners]) -> Partners:
     """`pair(w)` while these edges are blocked."""
     kept = w[edges]
     w[edges] = BLOCKED
@@ -99,19 +105,20 @@ def _without(w, edges, pair):
     return partner
 
 
-def _one_cycle(w):
+def _one_cycle(w: np.ndarray) -> np.ndarray | None:
     """Algorithm 1, then repairs; None where a blocked edge remains. (n,n) -> (n,)"""
     order = _path(w)
     while (blocked := w[order, np.roll(order, -1)] == BLOCKED).any():
-        order = _swapped(w, order, int(blocked.argmax()) + 1)
-        if order is None:
+        swapped = _swapped(w, order, int(blocked.argmax()) + 1)
+        if swapped is None:
             return None
+        order = swapped
     partner = np.empty_like(order)
     partner[order] = np.roll(order, -1)
     return partner
 
 
-def _path(w):
+def _path(w: np.ndarray) -> np.ndarray:
     """From the row of the largest distance, always on to the most distant one left; (n,n) -> (n,) in this order."""
     n = len(w)
     order, left = np.empty(n, np.int64), np.zeros(n, np.float32)
@@ -124,7 +131,7 @@ def _path(w):
     return order
 
 
-def _swapped(w, order, at):
+def _swapped(w: np.ndarray, order: np.ndarray, at: int) -> np.ndarray | None:
     """The cycle with the member at `at` swapped for the one that gains most, by edges that are not blocked; or None."""
     member, others = order[at % len(order)], np.roll(order, -at - 1)[:-1]
     if len(others) < 4:
@@ -138,7 +145,7 @@ def _swapped(w, order, at):
     return np.concatenate([before[: best + 1], [member], after[best:], other[best : best + 1]])
 
 
-def _permutation(w):
+def _permutation(w: np.ndarray) -> np.ndarray:
     """The permutation of the largest sum of distances; there is one while each row has a partner left."""
     from scipy.optimize import linear_sum_assignment
 

@@ -11,15 +11,15 @@ from itertools import combinations
 
 import numpy as np
 
-from mixcli.algorithms.mincut import LIMIT, source_side, whole
+from mixcli.algorithms.mincut import LIMIT, Graph, source_side, whole
 
-MOST = 4  # labels: up to here an answer "above k + 1, not above k" costs more than it can save
+MOST_LABELS = 4  # up to here an answer "above k + 1, not above k" costs more than it can save
 
 
 def labels(unary: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarray:
     """The labels x of least sum of unary[x] and of weight · ((x - y) / (L - 1))² over neighbours x and y.
 
-    unary (B,L,h,w) f64, of 2 to MOST labels; weights down (B,h-1,w) and right (B,h,w-1) f64, not negative ->
+    unary (B,L,h,w) f64, of 2 to MOST_LABELS labels; weights down (B,h-1,w) and right (B,h,w-1) f64, not negative ->
     (B,h,w) i64. Costs are rounded to 2^-28 of a grid's largest. Of equal minima the one with the lowest labels.
 
     >>> labels(np.array([[[[0.0, 1.0]], [[3.0, 0.0]]]]), np.zeros((1, 0, 2)), np.array([[[0.9]]])).tolist()
@@ -31,7 +31,7 @@ def labels(unary: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarray
     step, weight = np.split(whole(np.concatenate([step, weight], 1)), [step.shape[1]], 1)
     tail, head = _arcs(count - 1, *size)
     sides = [
-        source_side(source, sink, tail, head, forward, backward)
+        source_side(Graph(source, sink, tail=tail, head=head, forward=forward, backward=backward))
         for source, sink, forward, backward in zip(
             np.maximum(-step, 0), np.maximum(step, 0), *_capacities(weight, count - 1, size), strict=True
         )

@@ -6,11 +6,13 @@ minimum cuts the one with the fewest nodes on the source's side, which does not 
 Two nodes between which a flow of 3 is possible; cutting the arc between them costs less than cutting either end:
 
 >>> ends, middle = np.array([[5, 0], [0, 4]]), np.array([3])
->>> source_side(*ends, np.array([0]), np.array([1]), middle, 0 * middle).tolist()
+>>> source_side(Graph(*ends, tail=np.array([0]), head=np.array([1]), forward=middle, backward=0 * middle)).tolist()
 [True, False]
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,18 +22,25 @@ LIMIT = 2**30 - 1  # of a capacity: what is left of an arc is up to the sum of b
 BITS = 28  # of the largest cost that `whole` rounds: four costs may be added before they reach the limit
 
 
-def source_side(
-    source: np.ndarray, sink: np.ndarray, tail: np.ndarray, head: np.ndarray, forward: np.ndarray, backward: np.ndarray
-) -> np.ndarray:
+class Graph(NamedTuple):
+    """Nodes between a source and a sink, and arcs between nodes; capacities are whole numbers, 0 to LIMIT."""
+
+    source: np.ndarray  # (n,) capacity from the source to each node
+    sink: np.ndarray  # (n,) and from each node to the sink
+    tail: np.ndarray  # (m,) node
+    head: np.ndarray  # (m,) node
+    forward: np.ndarray  # (m,) capacity from tail to head, which parallel arcs share LIMIT for
+    backward: np.ndarray  # (m,) and back
+
+
+def source_side(graph: Graph) -> np.ndarray:
     """Nodes on the source's side of the smallest minimum cut: those that a maximum flow still leaves in its reach.
 
-    source, sink (n,) capacities from the source to each node and from it to the sink; tail, head (m,) nodes; forward,
-    backward (m,) capacities from tail to head and back; whole numbers, 0 to LIMIT, which parallel arcs share. -> (n,)
-    bool. Without the GIL. Raises ValueError.
+    -> (n,) bool. Without the GIL. Raises ValueError.
     """
-    arcs = [np.ascontiguousarray(x, np.int64) for x in (source, sink, tail, head, forward, backward)]
-    _check(*arcs)
-    return _by_dinic(*arcs) if have_numba() else _by_scipy(*arcs)
+    graph = Graph(*(np.ascontiguousarray(x, np.int64) for x in graph))
+    _check(graph)
+    return _by_dinic(**graph._asdict()) if have_numba() else _by_scipy(graph)
 
 
 def whole(costs: np.ndarray) -> np.ndarray:
@@ -46,7 +55,8 @@ def whole(costs: np.ndarray) -> np.ndarray:
     return np.rint(np.ldexp(costs, BITS - np.frexp(most)[1])).astype(np.int64)
 
 
-def _check(source, sink, tail, head, forward, backward) -> None:
+def _check(graph: Graph) -> None:
+    source, sink, tail, head, forward, backward = graph
     if not len(source) == len(sink) or not len(tail) == len(head) == len(forward) == len(backward):
         raise ValueError("source and sink must have one length, and so must tail, head, forward and backward")
     for capacity in (source, sink, forward, backward):
@@ -58,7 +68,14 @@ def _check(source, sink, tail, head, forward, backward) -> None:
 
 
 @njit(error_model="numpy")
-def _by_dinic(source, sink, tail, head, forward, backward):
+def _by_dinic(
+    source: np.ndarray,
+    sink: np.ndarray,
+    tail: np.ndarray,
+    head: np.ndarray,
+    forward: np.ndarray,
+    backward: np.ndarray,
+) -> np.ndarray:
     """Flow from nodes with more from the source than to the sink, to those with less, by levels from the former.
 
     Every level may end a path, not only the first that can: what still wants flow is further away in the next round,
@@ -133,11 +150,12 @@ def _by_dinic(source, sink, tail, head, forward, backward):
                 place[path[depth]] += 1
 
 
-def _by_scipy(source, sink, tail, head, forward, backward) -> np.ndarray:
+def _by_scipy(graph: Graph) -> np.ndarray:
     """The same by scipy, over nodes 1 to n between the source, 0, and the sink, n + 1."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
+    source, sink, tail, head, forward, backward = graph
     n = len(source)
     node, through = np.arange(1, n + 1), np.minimum(source, sink)  # what flows through one node alone does not matter
     start = np.concatenate([np.zeros(n, np.int64), node, tail + 1, head + 1])
@@ -150,6 +168,6 @@ def _by_scipy(source, sink, tail, head, forward, backward) -> np.ndarray:
     arcs = arcs.astype(np.int32)
     left = arcs - maximum_flow(arcs, 0, n + 1, method="dinic").flow
     left.eliminate_zeros()
-    found = np.zeros(n + 2, bool)
-    found[breadth_first_order(left, 0, return_predecessors=False)] = True
-    return found[1:-1]
+    reached = np.zeros(n + 2, bool)
+    reached[breadth_first_order(left, 0, return_predecessors=False)] = True
+    return reached[1:-1]

@@ -29,8 +29,9 @@ def mirror_angle(cloud: np.ndarray, up: str = "y") -> float:
     """
     first, second = LEVEL[up]
     x, height, z = (np.ascontiguousarray(cloud[:, i], np.float32) for i in (first, 3 - first - second, second))
-    best = _best_plane if have_numba() else _best_plane_scipy
-    return float(ANGLES[best(x, height, z, COS, SIN)])
+    if have_numba():
+        return float(ANGLES[_best_plane(x, height, z, COS, SIN)])
+    return float(ANGLES[_best_plane_scipy(x, height, z, COS, SIN)])
 
 
 def turned(b: np.ndarray, angle_a: float, angle_b: float, up: str = "y") -> np.ndarray:
@@ -48,7 +49,8 @@ def turned(b: np.ndarray, angle_a: float, angle_b: float, up: str = "y") -> np.n
     return out
 
 
-def _best_plane_scipy(x, height, z, cos, sin):  # (N,) ×3, (60,) ×2 -> index
+def _best_plane_scipy(x: np.ndarray, height: np.ndarray, z: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> int:
+    """(N,) ×3, (60,) ×2 -> index."""
     from scipy.spatial import cKDTree
 
     tree = cKDTree(np.stack([x, height, z], 1))
@@ -56,11 +58,12 @@ def _best_plane_scipy(x, height, z, cos, sin):  # (N,) ×3, (60,) ×2 -> index
     for k in range(len(cos)):
         image = np.stack([x * cos[k] + z * sin[k], height, x * sin[k] - z * cos[k]], 1)
         total[k] = np.square(tree.query(image)[0]).sum()
-    return total.argmin()
+    return int(total.argmin())
 
 
 @njit()
-def _best_plane(x, height, z, cos, sin):  # (N,) f32 ×3, (60,) f32 ×2 -> index
+def _best_plane(x: np.ndarray, height: np.ndarray, z: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> int:
+    """(N,) f32 ×3, (60,) f32 ×2 -> index."""
     strip = 128
     away = np.empty(strip, np.float32)
     best, least = 0, np.inf

@@ -8,6 +8,7 @@ network left in training mode and fed pixels that are not normalised; that is no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -17,11 +18,12 @@ import numpy as np
 from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
 from mixcli.methods import Method, method, option
+from mixcli.methods.contract import heat
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MOST = 64  # cells a side
+MOST_CELLS = 64  # a side
 
 
 @method(
@@ -35,23 +37,27 @@ MOST = 64  # cells a side
     example="mixcli attentivecutmix --in cifar10/train --ckpt resnet18.pt --out mixed/ --partners 4",
 )
 @dataclass(frozen=True)
-class AttentiveCutMix(Method):
+class AttentiveCutMix(Method[Images, None, MixedImages]):
     """The most attentive cells of one image on another, at their places (Walawalkar et al., ICASSP 2020)."""
 
     patches: int = option(6, "Cells of A that are pasted on B; the paper tries 1 to 15.", above=0)
     grid: int = option(7, "Cells along each side.", above=0)
 
     def __post_init__(self) -> None:
-        if self.grid > MOST:
-            raise UsageError(f"--grid {self.grid}: must be at most {MOST}")
+        if self.grid > MOST_CELLS:
+            raise UsageError(f"must be at most {MOST_CELLS}", at=f"--grid {self.grid}")
         if self.patches > self.grid**2:
-            raise UsageError(f"--patches {self.patches}: a grid of {self.grid} x {self.grid} has only {self.grid**2}")
+            what = f"a grid of {self.grid} x {self.grid} has only {self.grid**2}"
+            raise UsageError(what, at=f"--patches {self.patches}")
 
-    def fits(self, size: tuple[int, int]) -> None:
+    def fits(self, size: Sequence[int]) -> None:
         """UsageError for images that have fewer pixels than cells along a side."""
         if min(size) < self.grid:
-            told = f"an image of {size[0]} x {size[1]} pixels has no {self.grid} x {self.grid} cells"
-            raise UsageError(f"--grid {self.grid}: {told}; give a smaller grid, or larger images with --size")
+            raise UsageError(
+                f"an image of {size[0]} x {size[1]} pixels has no {self.grid} x {self.grid} cells",
+                at=f"--grid {self.grid}",
+                advice="give a smaller grid, or larger images with --size",
+            )
 
     def mix(self, a: Images, b: Images, phi: None, u: Tensor) -> MixedImages:
         """Cells of a on b. a, b: (B,H,W,3) f32, a with saliency (B,H,W); no phi; u is (B,0), nothing is drawn.
@@ -63,7 +69,7 @@ class AttentiveCutMix(Method):
 
         from mixcli.algorithms.cells import spread
 
-        cells = cells_of(a.saliency, self.grid).flatten(1)
+        cells = cells_of(heat(a), self.grid).flatten(1)
         order = cells.argsort(dim=1, descending=True, stable=True)[:, : self.patches]
         taken = torch.zeros_like(cells, dtype=torch.bool).scatter_(1, order, True)
         mask = spread(taken.unflatten(1, (self.grid, self.grid)), a.data.shape[1:3])

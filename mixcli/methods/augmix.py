@@ -8,8 +8,9 @@ operations there are left to the training.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from mixcli.algorithms.augment.policy import AUGMIX, AUGMIX_ALL, augmix_values
 from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
 from mixcli.methods import Method, method, option
+from mixcli.methods.contract import Needs
 from mixcli.rng import logit_beta
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class Chains:
     example="mixcli augmix --in cifar10/train --out views/ -k 2",
 )
 @dataclass(frozen=True)
-class AugMix(Method):
+class AugMix(Method[Images, None, MixedImages]):
     """Views of each image, blends of it and of augmented copies; its label stays (Hendrycks et al., ICLR 2020).
 
     -k is the number of views; those of one image stand in neighbouring rows. The published training takes three of
@@ -63,12 +65,12 @@ class AugMix(Method):
     all_ops: bool = option(False, "Colour, contrast, brightness and sharpness too, which ImageNet-C tests.")
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth", "severity"):
-            value, drawn = getattr(self, name), name == "depth"
+        for name, value in (("width", self.width), ("depth", self.depth), ("severity", self.severity)):
+            drawn = name == "depth"
             if value not in range(1, 11) and not (drawn and value == -1):
-                raise UsageError(f"--{name} {value}: must be from 1 to 10" + ", or -1" * drawn)
+                raise UsageError("must be from 1 to 10" + ", or -1" * drawn, at=f"--{name} {value}")
 
-    def needs(self) -> dict[str, Any]:
+    def needs(self) -> Needs:
         places = [f"{chain}_{step}" for chain in range(1, self.width + 1) for step in range(1, self.deepest + 1)]
         names = [f"w_{chain}" for chain in range(1, self.width + 1)]
         names += [f"{name}_{place}" for place in places for name in ("op", "value")]
@@ -86,7 +88,7 @@ class AugMix(Method):
         """
         import torch
 
-        drawn = self.drawn(u.cpu().numpy(), tuple(a.data.shape[1:3]))
+        drawn = self.drawn(u.cpu().numpy(), a.data.shape[1:3])
         share = torch.from_numpy(drawn.m[:, None] * drawn.w).float().to(a.data.device)
         mixed = a.data * torch.from_numpy(1 - drawn.m).float().to(a.data.device)[:, None, None, None]
         for chain, part in enumerate(self.chained(a.data, drawn).unbind(1)):
@@ -99,7 +101,7 @@ class AugMix(Method):
             draw=torch.from_numpy(np.column_stack([drawn.m, drawn.w, steps])).to(u.device),
         )
 
-    def drawn(self, u: np.ndarray, size: tuple[int, int]) -> Chains:
+    def drawn(self, u: np.ndarray, size: Sequence[int]) -> Chains:
         """Inverse CDFs of the uniforms (B,draws) f64, for images of this height and width."""
         from scipy.special import expit
 

@@ -9,15 +9,18 @@ coincide there are no distances, instead of 0/0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixcli.algorithms.comix.solve import Problem, counted, solve
+from mixcli.algorithms.comix.problem import Problem, counted
+from mixcli.algorithms.comix.solve import solve
 from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
 from mixcli.methods import Method, method, option
+from mixcli.methods.contract import Needs, heat
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +44,7 @@ MOST_ROUNDS = 100  # published are 4
     group=20,
 )
 @dataclass(frozen=True)
-class CoMixup(Method):
+class CoMixup(Method[Images, None, MixedImages]):
     """Salient blocks of several images, chosen for a whole group so that its mixes differ (Kim et al., ICLR 2021)."""
 
     group: int = option(20, "Images that are mixed with each other, as many mixes as images.", above=2)
@@ -67,36 +70,34 @@ class CoMixup(Method):
             ("--tau", self.tau, 1e3), ("--omega", self.omega, 1.0),
         ):  # fmt: skip
             if not 0 <= value <= most:
-                raise UsageError(f"{flag} {value}: must be from 0 to {most:g}")
+                raise UsageError(f"must be from 0 to {most:g}", at=f"{flag} {value}")
         counts = (("--group", self.group, MOST_IMAGES), ("--block-num", self.block_num, FINEST))
         for flag, value, most in (*counts, ("--rounds", self.rounds, MOST_ROUNDS)):
             if value > most:
-                raise UsageError(f"{flag} {value}: must be at most {most}")
+                raise UsageError(f"must be at most {most}", at=f"{flag} {value}")
 
-    def needs(self) -> dict:
+    def needs(self) -> Needs:
         blocks = self.block_num**2
         return {"group": self.group, "parents": min(self.group, blocks), "draws": 1 + blocks}
 
-    def fits(self, size: tuple[int, int]) -> None:
+    def fits(self, size: Sequence[int]) -> None:
         """UsageError where blocks of whole pixels do not fill images of this height and width."""
         if any(side % self.block_num for side in size):
             height, width = size
-            raise UsageError(
-                f"--block-num {self.block_num} does not divide images of {height}x{width} pixels; choose another, "
-                "or another --size"
-            )
+            what = f"--block-num {self.block_num} does not divide images of {height}x{width} pixels"
+            raise UsageError(what, advice="choose another, or another --size")
 
-    def mix(self, a: Images, b: None, phi: None, u: Tensor) -> MixedImages:
+    def mix(self, a: Images, b: Images | None, phi: None, u: Tensor) -> MixedImages:
         """The n mixes of one group of n images, from 2 up to `group`.
 
         a: (n,H,W,3) f32 with raw saliency (n,H,W); no b, no phi; u (n,draws) f64 uniforms, of row i the first for the
         prior of image i, the others for where the blocks of mix i start from. Raises UsageError, see `fits`.
         """
-        self.fits(tuple(a.data.shape[1:3]))
+        self.fits(a.data.shape[1:3])
         drawn = u.cpu().numpy()
         prior = dirichlet(drawn[:, 0], self.alpha)
         start = (drawn[:, 1:] * len(drawn)).astype(np.int64).reshape(-1, self.block_num, self.block_num)
-        labels = solve(self.problem(a.saliency, prior), start, self.rounds, self.resolve)
+        labels = solve(self.problem(heat(a), prior), start, self.rounds, self.resolve)
         return self.mix_at(a.data, labels, prior)
 
     def problem(self, saliency: Tensor, prior: np.ndarray) -> Problem:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypedDict, TypeVar
+
+from mixcli.data.images import Images
+from mixcli.data.points import Samples
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,21 +37,49 @@ class Traits:
     raw: bool = False  # whether the published label shares need not sum to 1, and are kept as `weight_raw`
 
 
-class Method:
+class Needs(TypedDict, total=False):
+    """Traits that may follow from the options."""
+
+    data: str
+    saliency: str | None
+    assignment: bool
+    draws: int
+    draw_names: tuple[str, ...]
+    query: bool
+    keeps: tuple[str, ...]
+    parents: int
+    group: int
+    moves: bool
+    sums: bool
+
+
+Parent = TypeVar("Parent")  # what one side of some pairs is: Samples, Images
+Match = TypeVar("Match")  # how b's points are assigned: a Tensor, or None
+Mix = TypeVar("Mix")  # what comes out: Mixed, MixedImages
+
+
+class Method(Generic[Parent, Match, Mix]):
     """A mixing method with its options. Each is a frozen dataclass of options that derives from this class.
 
-    `mix(a, b, phi, u)` differs by what is mixed, so its signature stands in each method's own file: `Samples` to
-    `Mixed`, or `Images` to `MixedImages`. `pipeline.kinds` calls it with what the traits ask for.
+    class SageMix(Method[Samples, "Tensor", Mixed]): ...
+    class CutMix(Method[Images, None, MixedImages]): ...
     """
 
     traits: ClassVar[Traits]  # an instance whose options decide what is needed has its own, see `needs`
-    mix: ClassVar[Callable[..., Any]]
 
-    def needs(self) -> dict[str, Any]:
+    def mix(self, a: Parent, b: Parent, phi: Match, u: Tensor) -> Mix:
+        """One mix of each pair, or the mixes of a group, which has no b.
+
+        a, b: B parents, with saliency where the traits ask for it; phi (B,N) i64, the point of b that each point of a
+        is assigned to, where they ask for that; u (B,draws) f64 uniforms in (0, 1).
+        """
+        raise NotImplementedError
+
+    def needs(self) -> Needs:
         """Traits that follow from the options, in place of those that were declared."""
         return {}
 
-    def fits(self, size: tuple[int, int]) -> None:
+    def fits(self, size: Sequence[int]) -> None:
         """UsageError where images of this height and width cannot be mixed with these options."""
 
     @property
@@ -67,3 +98,10 @@ class Method:
     def follow(self, heat: Tensor, draw: Tensor) -> Tensor:
         """A map of b (B,H,W) moved as the mix moves b's pixels, where its `shift` does not tell. draw (B,D)."""
         return heat
+
+
+def heat(parent: Samples | Images) -> Tensor:
+    """The saliency of a parent, which whoever calls `mix` gives where the traits ask for it. ValueError without."""
+    if parent.saliency is None:
+        raise ValueError("the method goes by saliency, and a parent came without; see its traits")
+    return parent.saliency

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mixcli.data.images import Images, MixedImages
 from mixcli.data.points import Mixed, Samples
 from mixcli.methods import Method, method, option
+from mixcli.methods.contract import Needs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,20 +26,20 @@ if TYPE_CHECKING:
     parents=1,
 )
 @dataclass(frozen=True)
-class Convert(Method):
+class Convert(Method[Samples | Images, None, Mixed | MixedImages]):
     """Write a source to another container, without mixing."""
 
     on: str = option("points", "What the source holds.", choices=("points", "images"))
 
-    def needs(self) -> dict[str, Any]:
+    def needs(self) -> Needs:
         return {"data": self.on}
 
-    def mix(self, a: Samples | Images, b: Any, phi: None, u: Tensor) -> Mixed | MixedImages:
+    def mix(self, a: Samples | Images, b: Samples | Images | None, phi: None, u: Tensor) -> Mixed | MixedImages:
         """a itself; b is not used."""
         import torch
 
-        if self.on == "images":
-            return MixedImages(a.data, u.new_ones(len(u), 1), None, u.new_empty(len(u), 0))
+        if isinstance(a, Images):
+            return MixedImages(data=a.data, weight=u.new_ones(len(u), 1), mask=None, draw=u.new_empty(len(u), 0))
         count, points = a.data.shape[:2]
         own = torch.arange(points, device=u.device).expand(count, points)
         return Mixed(

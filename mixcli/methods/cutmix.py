@@ -32,7 +32,7 @@ BOX = ("top", "left", "bottom", "right")  # pixels; bottom and right are the fir
     example="mixcli cutmix --in cifar10/train --out mixed/ -k 4",
 )
 @dataclass(frozen=True)
-class CutMix(Method):
+class CutMix(Method[Images, None, MixedImages]):
     """A random box of one image on another (Yun et al., ICCV 2019)."""
 
     alpha: float = option(1.0, "Beta(alpha, alpha) of lambda, parent a's share before the box is clipped.", above=0)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     example="mixcli cutout --in cifar10/train --out mixed/ -k 4",
 )
 @dataclass(frozen=True)
-class Cutout(Method):
+class Cutout(Method[Images, None, MixedImages]):
     """A square hole in each image, whose label stays (DeVries and Taylor, 2017)."""
 
     length: int = option(16, "Side of the hole, pixels; published: CIFAR-10 16, CIFAR-100 8, SVHN 20.", above=1)
@@ -41,7 +41,7 @@ class Cutout(Method):
         """`fill` as three numbers."""
         parts = [part.strip() for part in self.fill.split(",")]
         if len(parts) != 3 or not all(part.replace(".", "", 1).isdecimal() and float(part) <= 255 for part in parts):
-            raise UsageError(f"--fill {self.fill}: must be three numbers from 0 to 255, as in 125.3,123.0,113.9")
+            raise UsageError("must be three numbers from 0 to 255, as in 125.3,123.0,113.9", at=f"--fill {self.fill}")
         return tuple(map(float, parts))
 
     def mix(self, a: Images, b: Images | None, phi: None, u: Tensor) -> MixedImages:

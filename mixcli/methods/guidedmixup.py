@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mixcli.algorithms.greedy_pairing import KERNEL, SIGMA
 from mixcli.data.images import Images, MixedImages
 from mixcli.methods import Method, method, option
+from mixcli.methods.contract import Needs, heat
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-KERNEL, SIGMA = 7, 3.0  # of the blur, pixels: section 5.1
 
 
 @method(
@@ -29,7 +29,7 @@ KERNEL, SIGMA = 7, 3.0  # of the blur, pixels: section 5.1
     pairing="greedy",
 )
 @dataclass(frozen=True)
-class GuidedMixup(Method):
+class GuidedMixup(Method[Images, None, MixedImages]):
     """Each pixel from both images, by their saliency there (Kang and Kim, AAAI 2023)."""
 
     saliency: str = option(
@@ -38,7 +38,7 @@ class GuidedMixup(Method):
         choices=("spectral", "gradient"),
     )
 
-    def needs(self) -> dict:
+    def needs(self) -> Needs:
         return {"saliency": self.saliency}
 
     def maps(self, saliency: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ class GuidedMixup(Method):
         """
         import torch
 
-        z_a, z_b = self.maps(a.saliency), self.maps(b.saliency)
+        z_a, z_b = self.maps(heat(a)), self.maps(heat(b))
         total = z_a + z_b
         mask = torch.where(total > 0, z_a / total, 0.5)
         share = mask.double().mean((1, 2))  # Eq. 3

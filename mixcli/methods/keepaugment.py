@@ -15,7 +15,7 @@ translations read between pixels and leave black, like AugMix's; its published c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
 from mixcli.methods import Method, method, option
 from mixcli.methods.augmix import AugMix
+from mixcli.methods.contract import Needs, heat
 from mixcli.methods.cutmix import BOX, around, outside
 from mixcli.methods.cutout import Cutout
 from mixcli.methods.pointcutmix import point_uniforms
@@ -47,7 +48,7 @@ FINEST = 2**30  # steps of a map up to its largest value: sums of whole numbers 
     "  mixcli keepaugment --in cifar10/train --saliency spectral --augment randaugment --out mixed/",
 )
 @dataclass(frozen=True)
-class KeepAugment(Method):
+class KeepAugment(Method[Images, None, MixedImages]):
     """Augments each image but for its salient region; its label stays (Gong et al., CVPR 2021).
 
     A reconstruction: no code of the authors is known. A hole is made where saliency is low, or all of the image is
@@ -68,12 +69,15 @@ class KeepAugment(Method):
 
     def __post_init__(self) -> None:
         Cutout(length=self.length, fill=self.fill)
-        for name, most in (("tau", 1), ("operations", 10), ("magnitude", STRONGEST)):
-            if getattr(self, name) > most:
-                raise UsageError(f"--{name} {getattr(self, name)}: must be at most {most}")
+        for flag, value, most in (
+            ("--tau", self.tau, 1), ("--operations", self.operations, 10), ("--magnitude", self.magnitude, STRONGEST),
+        ):  # fmt: skip
+            if value > most:
+                raise UsageError(f"must be at most {most}", at=f"{flag} {value}")
 
-    def needs(self) -> dict[str, Any]:
-        more, names = 0, ()
+    def needs(self) -> Needs:
+        more = 0
+        names: tuple[str, ...] = ()
         if self.augment == "randaugment":
             more = 2 * self.operations
             names = tuple(f"{name}_{step}" for step in range(1, self.operations + 1) for name in ("op", "value"))
@@ -89,7 +93,7 @@ class KeepAugment(Method):
         """
         import torch
 
-        share, boxes = self.regions(a.saliency.cpu().numpy(), u[:, 0])
+        share, boxes = self.regions(heat(a).cpu().numpy(), u[:, 0])
         kept, augmented, steps = self.changed(a, boxes, u[:, 1:])
         drawn = torch.from_numpy(np.column_stack([share, boxes])).to(u.device)
         return MixedImages(
@@ -120,7 +124,7 @@ class KeepAugment(Method):
 
         which, side = np.moveaxis(u.cpu().numpy().reshape(len(u), -1, 2), 2, 0)
         op = (which * len(OPS)).astype(np.int64)
-        value = randaugment_values(op, self.magnitude, np.where(side > 0.5, -1, 1), tuple(data.shape[1:3]))
+        value = randaugment_values(op, self.magnitude, np.where(side > 0.5, -1, 1), data.shape[1:3])
         images = augment.levels(data)
         for step in range(self.operations):
             images = augment.apply(images, op[:, step], value[:, step])

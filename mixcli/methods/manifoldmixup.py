@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     example="mixcli manifoldmixup --in cifar10/train --ckpt resnet18.pt --layer layer2 --out hidden.h5 -k 4",
 )
 @dataclass(frozen=True)
-class ManifoldMixup(Method):
+class ManifoldMixup(Method[Images, None, MixedImages]):
     """Hidden states of a network's --layer, interpolated (Verma et al., ICML 2019); written as .h5 or .npz."""
 
     alpha: float = option(2.0, "Beta(alpha, alpha) of lambda, parent a's share.", above=0)

@@ -1,17 +1,17 @@
 """Mixup: Beyond Empirical Risk Minimization (Zhang et al., ICLR 2018), on samples as they come.
 
-The order of a cloud's points means nothing, so on clouds it is the baseline that an assignment improves on. That of
-images is in `mixup_images`.
+The order of a cloud's points means nothing, so on clouds it is the baseline that an assignment improves on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mixcli.data.images import Images, MixedImages
 from mixcli.data.points import Mixed, Samples, matched_points
 from mixcli.methods import Method, method, option
+from mixcli.methods.contract import Needs
 from mixcli.rng import logit_beta
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     "  mixcli mixup --on images --in cifar10/train --out mixed/ -k 4",
 )
 @dataclass(frozen=True)
-class Mixup(Method):
+class Mixup(Method[Samples | Images, None, Mixed | MixedImages]):
     """Straight interpolation, point by point or pixel by pixel (Zhang et al., ICLR 2018)."""
 
     alpha: float = option(1.0, "Beta(alpha, alpha) of parent A's share lambda.", above=0)
     on: str = option("points", "What is mixed.", choices=("points", "images"))
 
-    def needs(self) -> dict[str, Any]:
+    def needs(self) -> Needs:
         return {"data": self.on}
 
     def mix(self, a: Samples | Images, b: Samples | Images, phi: None, u: Tensor) -> Mixed | MixedImages:
@@ -47,9 +47,7 @@ class Mixup(Method):
         import torch
 
         logit = u.new_tensor(logit_beta(u[:, 0].cpu().numpy(), self.alpha))
-        if self.on == "images":
-            from mixcli.methods.mixup_images import blended
-
+        if isinstance(a, Images):
             return blended(a.data, b.data, logit)
         own = torch.arange(a.data.shape[1], device=u.device).expand(a.data.shape[:2])
         return interpolated(a.data, b.data, own, logit)
@@ -77,6 +75,29 @@ def interpolated(a: Tensor, matched: Tensor, phi: Tensor, logit: Tensor) -> Mixe
         point_weight=lam.float()[:, None].expand(phi.shape),
         draw=torch.stack([lam, logit], 1),
         index=matched_points(phi),
+    )
+
+
+def blended(a: Tensor, b: Tensor, logit: Tensor) -> MixedImages:
+    """λ a + (1 - λ) b with one λ a pair, given as its logit. (B,H,W,3) f32 ×2, (B,) f64 -> MixedImages.
+
+    By hand, λ = 3/4, so a logit of log 3: black and a grey of 100 meet at 25.
+
+    >>> import torch
+    >>> a, b = torch.zeros(1, 1, 1, 3), torch.full((1, 1, 1, 3), 100.0)
+    >>> mixed = blended(a, b, torch.tensor([3.0]).double().log())
+    >>> mixed.data.tolist(), mixed.mask.tolist(), mixed.weight.tolist()
+    ([[[[25.0, 25.0, 25.0]]]], [[[0.75]]], [[0.75, 0.25]])
+    """
+    import torch
+
+    lam = logit.sigmoid()
+    mask = lam.float()[:, None, None].expand(a.shape[:3])
+    return MixedImages(
+        data=b.lerp(a, mask[..., None]),  # exact where both pixels are equal
+        weight=torch.stack([lam, (-logit).sigmoid()], 1),
+        mask=mask,
+        draw=torch.stack([lam, logit], 1),
     )
 
 

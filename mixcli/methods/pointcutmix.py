@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mixcli.data.points import Mixed, Samples, matched_points, taken
 from mixcli.errors import UsageError
 from mixcli.methods import Method, method, option
+from mixcli.methods.contract import Needs, heat
 from mixcli.rng import categorical, key, logit_beta, philox
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     example="mixcli pointcutmix --in modelnet40.h5 --out mixed.h5 --variant k -k 4",
 )
 @dataclass(frozen=True)
-class PointCutMix(Method):
+class PointCutMix(Method[Samples, "Tensor", Mixed]):
     """Some points of one cloud replaced by those of the other that they are assigned to (Zhang et al., 2022)."""
 
     variant: str = option("k", "Replace the points nearest to a centre (k) or random ones (r).", choices=("k", "r"))
@@ -36,10 +37,10 @@ class PointCutMix(Method):
     )
     beta: float = option(1.0, "Beta(beta, beta) of the shares.", above=0)
 
-    def needs(self) -> dict[str, Any]:
+    def needs(self) -> Needs:
         guided = self.center == "saliency"
         if guided and self.variant == "r":
-            raise UsageError("--center saliency: variant r has no centre; use --variant k")
+            raise UsageError("variant r has no centre", at="--center saliency", advice="use --variant k")
         return {"saliency": "gradient" if guided else None, "query": self.variant == "k"}
 
     def mix(self, a: Samples, b: Samples, phi: Tensor, u: Tensor) -> Mixed:
@@ -52,10 +53,10 @@ class PointCutMix(Method):
         if self.variant == "r":
             return self.mix_at(a.data, b.data, phi, logit, point_uniforms(u[:, 1], n))
         if self.center == "saliency":
-            center = categorical(u[:, 1], a.saliency.double())
+            center = categorical(u[:, 1], heat(a).double())
         else:
             center = (u[:, 1] * n).long()
-        return self.mix_at(a.data, b.data, phi, logit, from_center(a.data, center), center)
+        return self.mix_at(a.data, b.data, phi, logit, order=from_center(a.data, center), center=center)
 
     def mix_at(
         self, a: Tensor, b: Tensor, phi: Tensor, logit: Tensor, order: Tensor, center: Tensor | None = None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     example="mixcli pointmixup --in modelnet40.h5 --out mixed.h5 -k 4",
 )
 @dataclass(frozen=True)
-class PointMixup(Method):
+class PointMixup(Method[Samples, "Tensor", Mixed]):
     """Interpolation of two clouds along their optimal assignment (Chen et al., ECCV 2020)."""
 
     alpha: float = option(

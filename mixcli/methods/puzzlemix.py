@@ -8,6 +8,7 @@ cut to whole numbers; and that draws b and λ for a whole batch, where here each
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb, log
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
 from mixcli.methods import Method, method, option
+from mixcli.methods.contract import Needs, heat
 from mixcli.rng import logit_beta
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ SMALL, CELL = 64, 4  # pixels: of images up to this side the release moves cells
     example="mixcli puzzlemix --in cifar10/train --ckpt resnet18.pt --out mixed/ -k 4",
 )
 @dataclass(frozen=True)
-class PuzzleMix(Method):
+class PuzzleMix(Method[Images, None, MixedImages]):
     """Blocks of two images by saliency and smoothness, moved to where they are seen (Kim et al., ICML 2020)."""
 
     alpha: float = option(1.0, "Beta(alpha, alpha) of lambda, the share of A that the mask is to hold.", above=0)
@@ -53,36 +55,44 @@ class PuzzleMix(Method):
     def __post_init__(self) -> None:
         self.numbers()
         if not 2 <= self.n_labels <= 4:
-            raise UsageError(f"--n-labels {self.n_labels}: must be 2, 3 or 4")
+            raise UsageError("must be 2, 3 or 4", at=f"--n-labels {self.n_labels}")
         if self.t_size < -1:
-            raise UsageError(f"--t-size {self.t_size}: must be a number of pixels, 0 or -1")
+            raise UsageError("must be a number of pixels, 0 or -1", at=f"--t-size {self.t_size}")
         for flag, value, most in (("--beta", self.beta, 1e9), ("--gamma", self.gamma, 1), ("--eta", self.eta, 1e9)):
             if not 0 <= value <= most:
-                raise UsageError(f"{flag} {value}: must be from 0 to {most:g}")
+                raise UsageError(f"must be from 0 to {most:g}", at=f"{flag} {value}")
 
-    def needs(self) -> dict:
+    def needs(self) -> Needs:
         return {"moves": self.transport}
 
     def numbers(self) -> tuple[int, ...]:
         """`blocks` as numbers."""
         parts = [part.strip() for part in self.blocks.split(",")]
         if not all(part.isdecimal() and len(part) < 4 and 2 <= int(part) <= FINEST for part in parts):
-            raise UsageError(f"--blocks {self.blocks}: must be whole numbers from 2 to {FINEST}, as in 2,4,8,16")
+            what = f"must be whole numbers from 2 to {FINEST}, as in 2,4,8,16"
+            raise UsageError(what, at=f"--blocks {self.blocks}")
         return tuple(map(int, parts))
 
-    def fits(self, size: tuple[int, int]) -> tuple[int, ...]:
-        """Those of the numbers that divide height and width; UsageError where none does, or cells would be too many."""
-        found = tuple(number for number in self.numbers() if not any(side % number for side in size))
+    def fits(self, size: Sequence[int]) -> None:
+        """UsageError where none of the numbers divides height and width, or cells would be too many."""
+        self.dividing(size)
+
+    def dividing(self, size: Sequence[int]) -> tuple[int, ...]:
+        """Those of the numbers that divide height and width. Raises as `fits`."""
+        fitting = tuple(number for number in self.numbers() if not any(side % number for side in size))
         told = f"images of {size[0]}x{size[1]}"
-        if not found:
+        if not fitting:
             least = min(self.numbers())
             near = "x".join(str(max(1, round(side / least)) * least) for side in size)
             raise UsageError(
-                f"--blocks {self.blocks}: none divides both sides of {told}; pass a number that does, or --size {near}"
+                f"none divides both sides of {told}",
+                at=f"--blocks {self.blocks}",
+                advice=f"pass a number that does, or --size {near}",
             )
-        if any(pixels > CELLS * cell for n in found for pixels, cell in zip(size, self.cell(size, n), strict=True)):
-            raise UsageError(f"--t-size {self.t_size}: cuts {told} into over {CELLS} cells a side; -1 moves blocks")
-        return found
+        if any(pixels > CELLS * cell for n in fitting for pixels, cell in zip(size, self.cell(size, n), strict=True)):
+            what = f"cuts {told} into over {CELLS} cells a side"
+            raise UsageError(what, at=f"--t-size {self.t_size}", advice="-1 moves blocks")
+        return fitting
 
     def mix(self, a: Images, b: Images, phi: None, u: Tensor) -> MixedImages:
         """One mix of each pair, with λ and a number of blocks of its own; the label follows from the mask.
@@ -92,14 +102,14 @@ class PuzzleMix(Method):
         """
         import torch
 
-        numbers = u.new_tensor(self.fits(tuple(a.data.shape[1:3])))
+        numbers = u.new_tensor(self.dividing(a.data.shape[1:3]))
         number = numbers[(u[:, 1] * len(numbers)).long()]
         logit = u.new_tensor(logit_beta(u[:, 0].cpu().numpy(), self.alpha))
-        data, mask = torch.empty_like(a.data), torch.empty_like(a.saliency)
+        data, mask = torch.empty_like(a.data), torch.empty_like(heat(a))
         for blocks in sorted({int(n) for n in number.tolist()}):
             rows = (number == blocks).nonzero()[:, 0]
-            pair = [Images(x.data[rows], x.saliency[rows]) for x in (a, b)]
-            data[rows], mask[rows] = self.mix_blocks(*pair, blocks, logit[rows])
+            some_a, some_b = (Images(x.data[rows], heat(x)[rows]) for x in (a, b))
+            data[rows], mask[rows] = self.mix_blocks(some_a, some_b, blocks, logit[rows])
         share = mask.double().mean((1, 2))
         return MixedImages(
             data=data,
@@ -114,7 +124,7 @@ class PuzzleMix(Method):
 
         from mixcli.algorithms.grid_labels import labels
 
-        maps = self.maps(a.saliency, blocks), self.maps(b.saliency, blocks)
+        maps = self.maps(heat(a), blocks), self.maps(heat(b), blocks)
         unary, down, right = (cost.cpu().numpy() for cost in self.costs(a.data, b.data, maps, blocks, logit))
         mask = 1 - torch.from_numpy(labels(unary, down, right)).to(logit) / (self.n_labels - 1)
         return self.mix_at(a.data, b.data, maps, mask)
@@ -124,10 +134,10 @@ class PuzzleMix(Method):
         from mixcli.algorithms.cells import summed
         from mixcli.saliency.blur import distribution
 
-        high, wide = self.cell(tuple(saliency.shape[1:]), blocks)
+        high, wide = self.cell(saliency.shape[1:], blocks)
         return distribution(summed(saliency, (saliency.shape[1] // high, saliency.shape[2] // wide)))
 
-    def cell(self, size: tuple[int, int], blocks: int) -> tuple[int, int]:
+    def cell(self, size: Sequence[int], blocks: int) -> tuple[int, int]:
         """Height and width, in pixels, of what is moved: divisors of a block's, whose mask is one value."""
         from mixcli.algorithms.cells import nearest_divisor
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     example="mixcli rsmix --in modelnet40.h5 --out mixed.h5 -k 4",
 )
 @dataclass(frozen=True)
-class RSMix(Method):
+class RSMix(Method[Samples, None, Mixed]):
     """A rigid part of one cloud replaced by a rigid part of the other (Lee et al., CVPR 2021)."""
 
     beta: float = option(1.0, "Beta(beta, beta) of the radius, in the units of the cloud.", above=0)
@@ -53,20 +53,21 @@ class RSMix(Method):
         """
         n = a.data.shape[1]
         radius = u.new_tensor(logit_beta(u[:, 0].cpu().numpy(), self.beta)).sigmoid()
-        query_a, query_b = ((u[:, i] * n).long() for i in (1, 2))
-        keys = (point_uniforms(u[:, i], n) for i in (3, 4))
-        return self.mix_at(a.data, b.data, radius, query_a, query_b, *keys)
+        queries = (u[:, 1] * n).long(), (u[:, 2] * n).long()
+        keys = point_uniforms(u[:, 3], n), point_uniforms(u[:, 4], n)
+        return self.mix_at(a.data, b.data, radius, queries, keys)
 
     def mix_at(
-        self, a: Tensor, b: Tensor, radius: Tensor, query_a: Tensor, query_b: Tensor, key_a: Tensor, key_b: Tensor
+        self, a: Tensor, b: Tensor, radius: Tensor, queries: tuple[Tensor, Tensor], keys: tuple[Tensor, Tensor]
     ) -> Mixed:
-        """(P_a - S_a) ∪ S_b, S_b moved by q_a - q_b, for a given radius (B,) f64 and query points (B,) i64.
+        """(P_a - S_a) ∪ S_b, S_b moved by q_a - q_b, for a given radius (B,) f64 and query points (B,) i64 of a and b.
 
-        key_a, key_b (B,N) f64 uniforms, one a point: what is sampled of a part are the points of lowest key.
+        keys (B,N) f64 of a and b, uniforms, one a point: what is sampled of a part are the points of lowest key.
         Rows of S_a hold those of S_b; as published, they come after all that is kept.
         """
         import torch
 
+        (query_a, query_b), (key_a, key_b) = queries, keys
         n, erased = a.shape[1], self.part(a, query_a, radius, key_a)
         own, other = self.sources(erased, self.part(b, query_b, radius, key_b), key_a, key_b)
         if self.as_published:

@@ -15,6 +15,7 @@ import numpy as np
 from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
 from mixcli.methods import Method, method, option
+from mixcli.methods.contract import Needs, heat
 from mixcli.rng import logit_beta, uniforms
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ WIDEST = 999  # pixels of the blur: far beyond it a map is flat
     example="mixcli sage --in cifar10/train --ckpt resnet18.pt --out mixed/ --partners 4",
 )
 @dataclass(frozen=True)
-class Sage(Method):
+class Sage(Method[Images, None, MixedImages]):
     """Image B is moved to where most saliency of both remains, then mixed pixel by pixel (Ma et al., BMVC 2022)."""
 
     offsets: float = option(1.0, "Share of all offsets that a mix tries, drawn; published: 0.01.", above=0)
@@ -52,14 +53,14 @@ class Sage(Method):
     def __post_init__(self) -> None:
         for flag, value in (("--offsets", self.offsets), ("--upper-lambda", self.upper_lambda)):
             if value > 1:
-                raise UsageError(f"{flag} {value}: must be at most 1")
+                raise UsageError("must be at most 1", at=f"{flag} {value}")
         for flag, value, most in (("--alpha", self.alpha, 1e9), ("--zeta", self.zeta, 1.0)):
             if not 0 <= value <= most:
-                raise UsageError(f"{flag} {value}: must be from 0 to {most:g}")
+                raise UsageError(f"must be from 0 to {most:g}", at=f"{flag} {value}")
         if self.kernel % 2 != 1 or self.kernel > WIDEST:
-            raise UsageError(f"--kernel {self.kernel}: must be an odd number up to {WIDEST}")
+            raise UsageError(f"must be an odd number up to {WIDEST}", at=f"--kernel {self.kernel}")
 
-    def needs(self) -> dict:
+    def needs(self) -> Needs:
         return {"draws": (self.alpha > 0) + (self.offsets < 1)}
 
     def mix(self, a: Images, b: Images, phi: None, u: Tensor) -> MixedImages:
@@ -70,11 +71,11 @@ class Sage(Method):
         of where to go, and b stays in place (but not in the published code).
         """
         alpha = self.drawn_alpha(u)
-        s_a, s_b = self.maps(a.saliency, alpha), self.maps(b.saliency, 1 - alpha)
+        s_a, s_b = self.maps(heat(a), alpha), self.maps(heat(b), 1 - alpha)
         tau = self.rearrange(s_a, s_b, self.drawn_offsets(u, *s_a.shape[1:]))
         if not self.as_published:
-            tau = tau.masked_fill((_constant(a.saliency) | _constant(b.saliency))[:, None], 0)
-        return self.mix_at(a.data, b.data, s_a, s_b, tau, alpha)
+            tau = tau.masked_fill((_constant(heat(a)) | _constant(heat(b)))[:, None], 0)
+        return self.mix_at(a.data, b.data, (s_a, s_b), tau, alpha)
 
     def drawn_alpha(self, u: Tensor) -> Tensor:
         """The published weight of a's map, b's is 1 - α: (B,D) f64 -> (B,) f64; 1/2 unless options say otherwise."""
@@ -110,12 +111,13 @@ class Sage(Method):
         # Nothing is kept: within a batch of pairs hardly a map comes twice.
         return best_offsets(prepare(torch.cat([s_a, s_b]), keep=0), pair, pair + len(s_a), zeta, allowed)[0]
 
-    def mix_at(self, a: Tensor, b: Tensor, s_a: Tensor, s_b: Tensor, tau: Tensor, alpha: Tensor) -> MixedImages:
-        """Eq. 2 and 3 for given offsets. (B,H,W,3) f32 ×2, (B,H,W) f64 ×2, (B,2) i64; α (B,) is only recorded."""
+    def mix_at(self, a: Tensor, b: Tensor, maps: tuple[Tensor, Tensor], tau: Tensor, alpha: Tensor) -> MixedImages:
+        """Eq. 2 and 3 for given offsets. (B,H,W,3) f32 ×2, (B,H,W) f64 of each, (B,2) i64; α (B,) is only recorded."""
         import torch
 
         from mixcli.algorithms.best_offset import shifted
 
+        s_a, s_b = maps
         (image, inside), saliency = shifted(b, tau), shifted(s_b, tau)[0]
         saliency = saliency * inside
         mask = self.mask(s_a, saliency, inside)

@@ -1,17 +1,23 @@
 """SageMix: Saliency-Guided Mixup for Point Clouds (Lee et al., NeurIPS 2022), section 3 and Algorithm 1.
 
-What is particular to images is in `sagemix_images`.
+On images it is a reconstruction: the paper reports it (section 4.3) and leaves its settings to an appendix that is
+not public, nor is there code. Pixels are points, and each is assigned to the one at its own place. Coordinates are
+those of pixel centres where the longer side of the image spans [-1, 1]: kernels are then round whatever its
+proportions, and σ is that of clouds in the unit ball. Raw gradient maps give the queries. Since both queries lie in
+one grid, the logit of Eq. 9 is linear in a pixel's place: the mask is a ramp from one query to the other, the steeper
+the further they are apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mixcli.data.images import Images, MixedImages
 from mixcli.data.points import Mixed, Samples, matched_points
 from mixcli.methods import Method, method, option
+from mixcli.methods.contract import Needs, heat
 from mixcli.rng import categorical, logit_beta
 
 if TYPE_CHECKING:
@@ -32,7 +38,7 @@ FLOOR = 1e-16  # what the published code adds to both weights before it normalis
     "  mixcli sagemix --on images --in cifar10/train --ckpt resnet18.pt --out mixed/ -k 4",
 )
 @dataclass(frozen=True)
-class SageMix(Method):
+class SageMix(Method[Samples | Images, "Tensor | None", Mixed | MixedImages]):
     """Saliency-guided mixing of two clouds or images around one query point in each (Lee et al., NeurIPS 2022)."""
 
     sigma: float = option(0.3, "Bandwidth of the RBF kernel, in the units of the cloud; an image is 2 long.", above=0)
@@ -49,9 +55,9 @@ class SageMix(Method):
         choices=("points", "images"),
     )
 
-    def needs(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"keeps": ("self-pair",)} if self.as_published else {}  # its floor keeps λ_i below 1
-        return found | ({"data": "images", "assignment": False} if self.on == "images" else {})
+    def needs(self) -> Needs:
+        needs: Needs = {"keeps": ("self-pair",)} if self.as_published else {}  # its floor keeps λ_i below 1
+        return needs | {"data": "images", "assignment": False} if self.on == "images" else needs
 
     def mix(self, a: Samples | Images, b: Samples | Images, phi: Tensor | None, u: Tensor) -> Mixed | MixedImages:
         """One mix of each pair, with its own π, q_α and q_β.
@@ -61,21 +67,27 @@ class SageMix(Method):
         b is in its own order, so q_β does not depend on the assignment.
         """
         logit = u.new_tensor(logit_beta(u[:, 0].cpu().numpy(), self.theta))
-        if self.on == "images":
-            from mixcli.methods import sagemix_images
+        if isinstance(a, Images):
+            return self.mix_images_at(a.data, b.data, logit, self.query_pixels(a, b, u[:, 1], u[:, 2]))
+        if phi is None:
+            raise ValueError("clouds are mixed along an assignment phi")
+        return self.mix_at(a.data, b.data, phi, logit, self.queries(a, b, u[:, 1], u[:, 2]))
 
-            queries = sagemix_images.queries(self, a, b, u[:, 1], u[:, 2])
-            return sagemix_images.mix_at(self, a.data, b.data, logit, *queries)
-        query_a, query_b = self.queries(a, b, u[:, 1], u[:, 2])
-        return self.mix_at(a.data, b.data, phi, logit, query_a, query_b)
-
-    def queries(self, a: Samples, b: Samples, u_a: Tensor, u_b: Tensor) -> tuple[Tensor, Tensor]:
+    def queries(self, a: Samples, b: Samples | Images, u_a: Tensor, u_b: Tensor) -> tuple[Tensor, Tensor]:
         """Query points, as indices into each parent: Eq. 4 and 5. (B,) f64 uniforms -> two (B,) i64."""
 
         def distance(query: Tensor) -> Tensor:
             return _distance(b.data, _points(a.data, query))
 
-        return self.drawn(a.saliency, b.saliency, distance, u_a, u_b)
+        return self.drawn(heat(a), heat(b), distance, u_a, u_b)
+
+    def query_pixels(self, a: Images, b: Samples | Images, u_a: Tensor, u_b: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for images: pixels y·W + x of each parent, over saliency (B,H,W)."""
+
+        def distance(query: Tensor) -> Tensor:
+            return squared_distance(query, a.data.shape[1:3]).sqrt().flatten(1)
+
+        return self.drawn(heat(a).flatten(1), heat(b).flatten(1), distance, u_a, u_b)
 
     def drawn(
         self, s_a: Tensor, s_b: Tensor, distance: Callable[[Tensor], Tensor], u_a: Tensor, u_b: Tensor
@@ -97,10 +109,11 @@ class SageMix(Method):
             s_b = far.where(far.sum(1, keepdim=True) > 0, s_b)
         return query_a, categorical(u_b, s_b)
 
-    def mix_at(self, a: Tensor, b: Tensor, phi: Tensor, logit: Tensor, query_a: Tensor, query_b: Tensor) -> Mixed:
+    def mix_at(self, a: Tensor, b: Tensor, phi: Tensor, logit: Tensor, queries: tuple[Tensor, Tensor]) -> Mixed:
         """Eq. 6 to 9 for given π (as its logit, (B,) f64) and query points (B,) i64 into each parent."""
         import torch
 
+        query_a, query_b = queries
         matched = b.gather(1, phi[:, :, None].expand(-1, -1, 3))
         far_a, far_b = _distance(a, _points(a, query_a)) ** 2, _distance(matched, _points(b, query_b)) ** 2
         lam = self.shares(far_a, far_b, logit[:, None])
@@ -112,6 +125,21 @@ class SageMix(Method):
             draw=torch.stack([logit.sigmoid(), logit], 1),
             index=matched_points(phi),
             query=torch.stack([query_a, query_b], 1),
+        )
+
+    def mix_images_at(self, a: Tensor, b: Tensor, logit: Tensor, queries: tuple[Tensor, Tensor]) -> MixedImages:
+        """The same for images (B,H,W,3) f32 and query pixels (B,) i64 of each."""
+        import torch
+
+        far_a, far_b = (squared_distance(query, a.shape[1:3]) for query in queries)
+        mask = self.shares(far_a, far_b, logit[:, None, None])
+        share = mask.mean((1, 2))  # Eq. 8
+        return MixedImages(
+            data=b.lerp(a, mask.float()[..., None]),  # Eq. 8
+            weight=torch.stack([share, 1 - share], 1),
+            mask=mask.float(),
+            draw=torch.stack([logit.sigmoid(), logit], 1),
+            query=torch.stack(queries, 1),
         )
 
     def shares(self, far_a: Tensor, far_b: Tensor, logit: Tensor) -> Tensor:
@@ -141,6 +169,21 @@ def _distance(cloud: Tensor, point: Tensor) -> Tensor:
 
     # By differences: the matrix-multiplication form cancels.
     return torch.cdist(cloud.double(), point.double(), compute_mode="donot_use_mm_for_euclid_dist")[:, :, 0]
+
+
+def squared_distance(pixel: Tensor, size: Sequence[int]) -> Tensor:
+    """Of each pixel's centre from that of one, where the longer side is 2. (B,) i64, height and width -> (B,H,W) f64.
+
+    >>> import torch
+    >>> squared_distance(torch.tensor([4]), (2, 4)).tolist()  # the first of the second row; steps of 2 / 4
+    [[[0.25, 0.5, 1.25, 2.5], [0.0, 0.25, 1.0, 2.25]]]
+    """
+    import torch
+
+    step, width = 2 / max(size), size[1]
+    y, x = (torch.arange(side, dtype=torch.float64, device=pixel.device) for side in size)
+    down, right = (y - (pixel // width)[:, None]) * step, (x - (pixel % width)[:, None]) * step
+    return (down**2)[:, :, None] + (right**2)[:, None]
 
 
 METHOD = SageMix

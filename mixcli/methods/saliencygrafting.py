@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mixcli.data.images import Images, MixedImages
 from mixcli.errors import UsageError
 from mixcli.methods import Method, method, option
+from mixcli.methods.contract import Needs, heat
 from mixcli.rng import logit_beta
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ FINEST = 64  # regions a side: each region is a draw
     example="mixcli saliencygrafting --in cifar10/train --ckpt resnet18.pt --out mixed/ -k 4",
 )
 @dataclass(frozen=True)
-class SaliencyGrafting(Method):
+class SaliencyGrafting(Method[Images, None, MixedImages]):
     """Some of the salient regions of one image on another, labelled by saliency (Park et al., AAAI 2022)."""
 
     temperature: float = option(0.2, "T of Eq. 3, for maps divided by their largest value.", above=0)
@@ -51,10 +52,11 @@ class SaliencyGrafting(Method):
         """`scale` as numbers."""
         parts = [part.strip() for part in self.scale.split(",")]
         if not all(part.isdecimal() and len(part) < 4 and 1 <= int(part) <= FINEST for part in parts):
-            raise UsageError(f"--scale {self.scale}: must be whole numbers from 1 to {FINEST}, as in 4,8,16")
+            what = f"must be whole numbers from 1 to {FINEST}, as in 4,8,16"
+            raise UsageError(what, at=f"--scale {self.scale}")
         return tuple(map(int, parts))
 
-    def needs(self) -> dict:
+    def needs(self) -> Needs:
         return {"saliency": self.saliency, "draws": 2 + max(self.grids()) ** 2}
 
     def mix(self, a: Images, b: Images, phi: None, u: Tensor) -> MixedImages:
@@ -68,12 +70,11 @@ class SaliencyGrafting(Method):
         p = u.new_tensor(logit_beta(u[:, 0].cpu().numpy(), self.alpha)).sigmoid()
         grids = u.new_tensor(self.grids()).long()
         grid = grids[(u[:, 1] * len(grids)).long()]
-        mask, share = torch.empty_like(a.saliency), torch.empty_like(p)
+        mask, share = torch.empty_like(heat(a)), torch.empty_like(p)
         for side in sorted(set(self.grids())):
             rows = (grid == side).nonzero()[:, 0]
             if len(rows):
-                maps = a.saliency[rows], b.saliency[rows]
-                mask[rows], share[rows] = self.graft(*maps, side, p[rows], u[rows, 2:])
+                mask[rows], share[rows] = self.graft(heat(a)[rows], heat(b)[rows], side, p[rows], u[rows, 2:])
         return MixedImages(
             data=a.data.where(mask[..., None] > 0, b.data),
             weight=torch.stack([share, 1 - share], 1),
@@ -101,8 +102,8 @@ def _regions(saliency: Tensor, side: int) -> Tensor:
     """Means over side x side regions, over the largest of them; 1 where all are zero. (B,H,W) f32 -> (B,h,w) f64."""
     import torch.nn.functional as F
 
-    grid = [min(side, pixels) for pixels in saliency.shape[1:]]
-    means = F.adaptive_avg_pool2d(saliency.double()[:, None], grid)[:, 0]
+    height, width = (min(side, pixels) for pixels in saliency.shape[1:])
+    means = F.adaptive_avg_pool2d(saliency.double()[:, None], (height, width))[:, 0]
     most = means.amax((1, 2), keepdim=True)
     return (means + (most == 0)) / (most + (most == 0))
 

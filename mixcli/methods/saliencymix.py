@@ -14,6 +14,7 @@ import numpy as np
 
 from mixcli.data.images import Images, MixedImages
 from mixcli.methods import Method, method, option
+from mixcli.methods.contract import heat
 from mixcli.methods.cutmix import BOX, box, drawn_area, paste
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     example="mixcli saliencymix --in cifar10/train --out mixed/ -k 4",
 )
 @dataclass(frozen=True)
-class SaliencyMix(Method):
+class SaliencyMix(Method[Images, None, MixedImages]):
     """The box around the most salient pixel of one image on another (Uddin et al., ICLR 2021)."""
 
     alpha: float = option(1.0, "Beta(alpha, alpha) of lambda, parent a's share before the box is clipped.", above=0)
@@ -45,7 +46,7 @@ class SaliencyMix(Method):
         import torch
 
         size = np.array(a.data.shape[1:3])
-        peak = b.saliency.flatten(1).argmax(1)
+        peak = heat(b).flatten(1).argmax(1)
         lam, cut = drawn_area(u, self.alpha)
         centre = np.stack(np.divmod(peak.cpu().numpy(), size[1]), 1)
         return paste(a, b, lam, box(size, cut, centre), query=torch.stack([peak, peak], 1))

@@ -8,6 +8,7 @@ boxes once for a whole batch; there is no batch here, and each mix has its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from mixcli.data.images import Images, MixedImages
 from mixcli.methods import Method, method, option
+from mixcli.methods.contract import Needs, heat
 from mixcli.methods.cutmix import BOX, box, drawn_area, outside
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     raw=True,
 )
 @dataclass(frozen=True)
-class SnapMix(Method):
+class SnapMix(Method[Images, None, MixedImages]):
     """A box of one image stretched into one of another, labelled by class activation (Huang et al., AAAI 2021)."""
 
     alpha: float = option(5.0, "Beta(alpha, alpha) of both lambdas, the shares outside of the two boxes.", above=0)
@@ -41,7 +43,7 @@ class SnapMix(Method):
         True, "The published shares over their sum, so that labels are distributions; weight_raw has them raw."
     )
 
-    def needs(self) -> dict:
+    def needs(self) -> Needs:
         return {"sums": self.normalize_labels}
 
     def mix(self, a: Images, b: Images, phi: None, u: Tensor) -> MixedImages:
@@ -57,7 +59,7 @@ class SnapMix(Method):
         mask = outside(target, a.data)
         share = mask.mean((1, 2), dtype=torch.float64)
         area = torch.stack([share, 1 - share], 1)
-        raw = shares(a.saliency, b.saliency, mask, outside(source, b.data), area)
+        raw = shares(heat(a), heat(b), mask, outside(source, b.data), area)
         return MixedImages(
             data=stretched(b.data, source, a.data, target),
             weight=_normalised(raw, area) if self.normalize_labels else raw,
@@ -66,7 +68,7 @@ class SnapMix(Method):
             weight_raw=raw,
         )
 
-    def drawn(self, u: Tensor, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    def drawn(self, u: Tensor, size: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """λ of the two boxes, (B,2) f64, and the boxes of a and b as named in BOX, (B,8) i64."""
         sides, centres = np.array(size), u[:, 2:].cpu().numpy().reshape(-1, 2, 2)
         lam, cut = zip(*(drawn_area(u[:, i : i + 1], self.alpha) for i in range(2)), strict=True)
@@ -82,8 +84,8 @@ class SnapMix(Method):
 def used(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The boxes of a and of b, both empty where either is: what has no area cannot be stretched. (B,8) -> (B,4) ×2."""
     pair = boxes.reshape(-1, 2, 4)
-    full = (pair[:, :, 2:] > pair[:, :, :2]).all((1, 2))
-    pair = pair * full[:, None, None]
+    full = (pair[:, :, 2:] > pair[:, :, :2]).all((1, 2), keepdims=True)
+    pair = pair * full
     return pair[:, 0], pair[:, 1]
 
 

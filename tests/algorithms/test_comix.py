@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from mixcli.algorithms.comix.cuts import relabelled
 from mixcli.algorithms.comix.descent import descended
-from mixcli.algorithms.comix.solve import Problem, alike, counted, objective, penalty, shares, solve
+from mixcli.algorithms.comix.problem import Problem, counted, objective, penalty, shares
+from mixcli.algorithms.comix.solve import alike, solve
 
 GOLDEN = ["n8_b4", "n16_b4", "n16_b8", "n16_b4_soft"]
 FORMS = ["hard", "soft", "published"]

@@ -111,7 +111,7 @@ def test_more_rounds_than_others():
 
 
 def test_a_window_too_large_for_memory_is_refused(monkeypatch):
-    monkeypatch.setattr(greedy, "MOST", 7)
+    monkeypatch.setattr(greedy, "MOST_MAPS", 7)
     with pytest.raises(UsageError, match="lower --window"):
         greedy.cycle(some_maps(8))
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixcli.algorithms.mincut import BITS, LIMIT, source_side, whole
+from mixcli.algorithms.mincut import BITS, LIMIT, Graph, source_side, whole
 from mixcli.jit import have_numba
 
 
@@ -36,7 +36,7 @@ def cost(side, source, sink, tail, head, forward, backward):
 def by_scipy(arcs):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MIXCLI_NO_NUMBA", "1")
-        return source_side(*arcs)
+        return source_side(Graph(*arcs))
 
 
 def test_hand_worked_example():
@@ -45,21 +45,21 @@ def test_hand_worked_example():
     """
     arcs = [[9, 1, 0, 0], [0, 0, 1, 9], [0, 2, 0, 1], [1, 3, 2, 3], [4, 4, 2, 2], [4, 4, 2, 2]]
     arcs = [np.array(x) for x in arcs]
-    assert source_side(*arcs).tolist() == [True, True, False, False]
-    assert cost(source_side(*arcs), *arcs) == 4
+    assert source_side(Graph(*arcs)).tolist() == [True, True, False, False]
+    assert cost(source_side(Graph(*arcs)), *arcs) == 4
 
 
 def test_of_equal_cuts_the_one_with_the_fewest_nodes():
     """A chain 5 - 3 - 3 - 5: both arcs of 3 are minimum cuts, the first leaves less to the source."""
     chain = [np.array(x) for x in ([5, 0, 0], [0, 0, 5], [0, 1], [1, 2], [3, 3], [0, 0])]
-    assert source_side(*chain).tolist() == [True, False, False]
+    assert source_side(Graph(*chain)).tolist() == [True, False, False]
     assert by_scipy(chain).tolist() == [True, False, False]
 
 
 def test_only_one_way():
     """What leads back to the source's side costs nothing."""
     arcs = [np.array(x) for x in ([7, 0], [0, 7], [0], [1], [2], [1000])]
-    assert source_side(*arcs).tolist() == [True, False]
+    assert source_side(Graph(*arcs)).tolist() == [True, False]
 
 
 @settings(max_examples=150, deadline=None)
@@ -69,7 +69,7 @@ def test_the_least_of_all_cuts(seed, nodes, arcs, most):
     sides = np.array(list(product([False, True], repeat=nodes)))
     costs = np.array([cost(side, *problem) for side in sides])
     least = sides[costs == costs.min()]
-    assert source_side(*problem).tolist() == least.all(0).tolist(), "in all minimum cuts: the smallest of them"
+    assert source_side(Graph(*problem)).tolist() == least.all(0).tolist(), "in all minimum cuts: the smallest of them"
     assert by_scipy(problem).tolist() == least.all(0).tolist()
 
 
@@ -77,18 +77,18 @@ def test_the_least_of_all_cuts(seed, nodes, arcs, most):
 @pytest.mark.parametrize("seed", range(12))
 def test_both_solvers_agree(seed):
     for problem in (graph(seed, 60, 300, 10 ** (seed % 7)), grid(7, 9, 4 ** (1 + seed % 9), seed)):
-        assert source_side(*problem).tolist() == by_scipy(problem).tolist()
+        assert source_side(Graph(*problem)).tolist() == by_scipy(problem).tolist()
 
 
 @pytest.mark.skipif(not have_numba(), reason="numba is absent")
 def test_a_large_grid():
     """No recursion, whatever the length of a path."""
     problem = grid(60, 60, 1000)
-    assert source_side(*problem).tolist() == by_scipy(problem).tolist()
+    assert source_side(Graph(*problem)).tolist() == by_scipy(problem).tolist()
     snake = [np.zeros(5000, int) for _ in range(2)] + [np.arange(4999), np.arange(1, 5000), *np.ones((2, 4999), int)]
     snake[0][0], snake[1][-1] = 3, 3
     snake[4][2000] = 0
-    assert source_side(*snake).sum() == 2001
+    assert source_side(Graph(*snake)).sum() == 2001
 
 
 @pytest.mark.parametrize("numba", ["0", "1"])
@@ -96,23 +96,23 @@ def test_the_largest_capacities(numba, monkeypatch):
     monkeypatch.setenv("MIXCLI_NO_NUMBA", numba)
     top = [np.full(k, LIMIT) for k in (2, 2, 1, 1)]
     arcs = [np.array([LIMIT, 0]), np.array([0, LIMIT]), np.array([0]), np.array([1]), top[2] - 1, top[3]]
-    assert source_side(*arcs).tolist() == [True, False]
-    assert source_side(top[0], top[1], arcs[2], arcs[3], top[2], top[3]).tolist() == [False, False]
+    assert source_side(Graph(*arcs)).tolist() == [True, False]
+    assert source_side(Graph(top[0], top[1], arcs[2], arcs[3], top[2], top[3])).tolist() == [False, False]
 
 
 @pytest.mark.parametrize("numba", ["0", "1"])
 def test_no_nodes_and_no_arcs(numba, monkeypatch):
     monkeypatch.setenv("MIXCLI_NO_NUMBA", numba)
     none = np.zeros(0, int)
-    assert source_side(none, none, none, none, none, none).shape == (0,)
+    assert source_side(Graph(none, none, none, none, none, none)).shape == (0,)
     ends = np.array([2, 1, 1]), np.array([1, 1, 2])
-    assert source_side(*ends, *[none] * 4).tolist() == [True, False, False]
+    assert source_side(Graph(*ends, *[none] * 4)).tolist() == [True, False, False]
 
 
 def test_the_problem_is_left_as_it_is():
     problem = graph(1, 20, 60, 50)
     before = [x.copy() for x in problem]
-    source_side(*problem)
+    source_side(Graph(*problem))
     assert all((x == y).all() for x, y in zip(problem, before, strict=True))
 
 
@@ -120,11 +120,11 @@ def test_what_is_refused():
     one, two = np.array([1]), np.array([1, 1])
     for wrong in ((-one, one), (one * (LIMIT + 1), one)):
         with pytest.raises(ValueError, match=f"capacities must be from 0 to {LIMIT}; scale them"):
-            source_side(*wrong, *[np.zeros(0, int)] * 4)
+            source_side(Graph(*wrong, *[np.zeros(0, int)] * 4))
     with pytest.raises(ValueError, match="nodes must be from 0 to 1"):
-        source_side(two, two, one, one * 2, one, one)
+        source_side(Graph(two, two, one, one * 2, one, one))
     with pytest.raises(ValueError, match="one length"):
-        source_side(two, two, one, two, one, one)
+        source_side(Graph(two, two, one, two, one, one))
 
 
 def test_parallel_arcs_beyond_the_limit_of_scipy():

@@ -4,7 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixcli.algorithms.comix.solve import alike, objective, shares
+from mixcli.algorithms.comix.problem import objective, shares
+from mixcli.algorithms.comix.solve import alike
 from mixcli.data.images import Images
 from mixcli.errors import UsageError
 from mixcli.methods.comixup import CoMixup, by_share, compatibility, dirichlet

@@ -6,8 +6,7 @@ from scipy import stats
 import mixcli
 from mixcli.data.images import Images
 from mixcli.data.points import Samples
-from mixcli.methods.mixup import Mixup
-from mixcli.methods.mixup_images import blended
+from mixcli.methods.mixup import Mixup, blended
 from mixcli.rng import uniforms
 
 MIXUP = Mixup(on="images")

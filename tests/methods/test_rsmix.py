@@ -51,7 +51,7 @@ def replay(golden):
     method = RSMix(nsample=int(golden["n_sample"]), neighbors=neighbors, as_published=True)
     radius = torch.full((len(xyz),), float(golden["cut_rad"]), dtype=torch.float64)
     queries = torch.from_numpy(golden["q1"]), torch.from_numpy(golden["q2"])
-    return method.mix_at(xyz, xyz[golden["rand_index"]], radius, *queries, *keys(golden))
+    return method.mix_at(xyz, xyz[golden["rand_index"]], radius, queries, keys(golden))
 
 
 def test_published_form_gives_the_recorded_output(golden):
@@ -102,7 +102,7 @@ def test_hand_worked_example(small):
     It moves by 9 - 20 = -11, to 10, in the row of a3. One point of four is b's: λ = 3/4.
     """
     a, b, key_a, key_b = small
-    mixed = RSMix().mix_at(a, b, radius(1.0), at(3), at(0), key_a, key_b)
+    mixed = RSMix().mix_at(a, b, radius(1.0), (at(3), at(0)), (key_a, key_b))
     assert mixed.data[0, :, 0].tolist() == [0, 1, 2, 10]
     assert mixed.index[0].tolist() == [[0, -1], [1, -1], [2, -1], [-1, 1]]
     assert mixed.weight[0].tolist() == [0.75, 0.25]
@@ -114,7 +114,7 @@ def test_hand_worked_example_of_a_part_that_is_too_small(small):
     It moves by 1 - 40, to 1. One point of a is left: λ = 1/4.
     """
     a, b, key_a, key_b = small
-    mixed = RSMix(nsample=3).mix_at(a, b, radius(1.0), at(1), at(3), key_a, key_b)
+    mixed = RSMix(nsample=3).mix_at(a, b, radius(1.0), (at(1), at(3)), (key_a, key_b))
     assert mixed.data[0, :, 0].tolist() == [1, 1, 1, 9]
     assert mixed.index[0, :, 1].tolist() == [3, 3, 3, -1]
     assert mixed.weight[0].tolist() == [0.25, 0.75]
@@ -123,7 +123,7 @@ def test_hand_worked_example_of_a_part_that_is_too_small(small):
 def test_nearest_neighbours(small):
     """nsample 0 is half of four points; half of that at radius 1/2: the query point alone."""
     a, b, key_a, key_b = small
-    mixed = RSMix(neighbors="knn").mix_at(a, b, radius(0.5), at(0), at(2), key_a, key_b)
+    mixed = RSMix(neighbors="knn").mix_at(a, b, radius(0.5), (at(0), at(2)), (key_a, key_b))
     assert mixed.index[0].tolist() == [[-1, 2], [1, -1], [2, -1], [3, -1]]
     assert mixed.data[0, :, 0].tolist() == [0, 1, 2, 9]
 
@@ -131,7 +131,7 @@ def test_nearest_neighbours(small):
 def test_published_form_takes_one_neighbour_more_and_puts_it_last(small):
     """k = 1, and all as near as the second nearest: {0, 1} of a; {30, 21} of b, which move by 0 - 30."""
     a, b, key_a, key_b = small
-    mixed = RSMix(neighbors="knn", as_published=True).mix_at(a, b, radius(0.5), at(0), at(2), key_a, key_b)
+    mixed = RSMix(neighbors="knn", as_published=True).mix_at(a, b, radius(0.5), (at(0), at(2)), (key_a, key_b))
     assert mixed.data[0, :, 0].tolist() == [2, 9, -9, 0]
     assert mixed.index[0].tolist() == [[2, -1], [3, -1], [-1, 1], [-1, 2]]
 
@@ -170,7 +170,7 @@ def test_no_point_of_b_is_repeated_while_there_are_others():
 def test_the_same_cloud_and_query_give_the_cloud():
     a, _, _, u = pairs(n=64)
     same = torch.arange(16)
-    args = (u[:, 0], same, same, *random_keys(16, 64))
+    args = (u[:, 0], (same, same), random_keys(16, 64))
     mixed = RSMix(nsample=64).mix_at(a.data, a.data, *args)
     assert torch.equal(mixed.data, a.data) and (mixed.weight[:, 1] > 0).all()
 
@@ -182,13 +182,13 @@ def test_a_radius_of_everything_replaces_half():
     key_a, key_b = random_keys(400, 64)
     zero = torch.zeros(400, dtype=torch.int64)
     default, published = (RSMix(as_published=p) for p in (False, True))
-    mixed = default.mix_at(a.data, b.data, far, zero, zero, key_a, key_b)
+    mixed = default.mix_at(a.data, b.data, far, (zero, zero), (key_a, key_b))
     assert (mixed.weight == 0.5).all()
     taken = torch.stack([torch.bincount(mixed.index[i, :, 1] + 1, minlength=65)[1:] for i in range(400)]).sum(0)
     erased = (mixed.index[:, :, 0] < 0).sum(0)
     for counts in (taken, erased):
         assert stats.chisquare(counts.numpy()).pvalue > 1e-3
-    first = published.mix_at(a.data, b.data, far, zero, zero, key_a, key_b)
+    first = published.mix_at(a.data, b.data, far, (zero, zero), (key_a, key_b))
     assert (first.index[:, 32:, 1] == torch.arange(32)).all(), "as published: the lowest indices"
 
 
@@ -199,7 +199,7 @@ def test_repeats_are_drawn_evenly():
     b[:, 0], b[:, 1] = 0.0, 0.1
     zero = torch.zeros(200, dtype=torch.int64)
     key = random_keys(200, 64)
-    other = RSMix().mix_at(a.data, b, torch.full((200,), 9.0).double(), zero, zero, *key).index[:, :, 1]
+    other = RSMix().mix_at(a.data, b, torch.full((200,), 9.0).double(), (zero, zero), key).index[:, :, 1]
     firsts = (other == 0).sum(1) - 1
     assert ((other == 0).sum(1) + (other == 1).sum(1) == 32).all()
     assert stats.kstest(firsts.numpy() + key[0, :, 0].numpy(), _binomial_cdf).pvalue > 1e-3
@@ -237,7 +237,7 @@ def test_the_empty_part_as_published():
     """Rounding misses q_β: rows of a fill up, λ stays 1. The default form cannot miss it."""
     a, b, _, u = pairs(batch=200, n=64)
     tiny = torch.full((200,), 1e-9, dtype=torch.float64)
-    args = (a.data, b.data, tiny, (u[:, 1] * 64).long(), (u[:, 2] * 64).long(), *random_keys(200, 64))
+    args = (a.data, b.data, tiny, ((u[:, 1] * 64).long(), (u[:, 2] * 64).long()), random_keys(200, 64))
     published, default = (RSMix(as_published=p).mix_at(*args) for p in (True, False))
     empty = published.weight[:, 0] == 1
     assert 20 < empty.sum() < 180
@@ -249,7 +249,7 @@ def test_the_empty_part_as_published_by_hand():
     """a = 0 0 0 5, of which the first three go; rounding misses q_β. One is kept, so 0.9 · 1 rounds down to row 0."""
     missed = next(v for v in np.linspace(1, 2, 99, dtype=np.float32) if float(v * v) > float(v) ** 2)
     a, b, key = line(0, 0, 0, 5), line(missed, 9, 9, 9), torch.full((1, 4), 0.9, dtype=torch.float64)
-    mixed = RSMix(nsample=4, as_published=True).mix_at(a, b, radius(1e-9), at(0), at(0), key, key)
+    mixed = RSMix(nsample=4, as_published=True).mix_at(a, b, radius(1e-9), (at(0), at(0)), (key, key))
     assert mixed.index[0].tolist() == [[3, -1], [0, -1], [0, -1], [0, -1]]
     assert mixed.data[0, :, 0].tolist() == [5, 0, 0, 0] and mixed.weight[0].tolist() == [1, 0]
 

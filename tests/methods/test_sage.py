@@ -68,7 +68,7 @@ def test_the_published_mix_at_the_recorded_offset(golden):
     assert np.abs(s_a.numpy() / 2 - golden["s1"][:, 0]).max() <= 1e-7
     assert np.abs(s_b.numpy() / 2 - golden["s2"][:, 0]).max() <= 1e-7
     tau = torch.from_numpy(golden["shift_rc"])
-    compare(method.mix_at(a.data, b.data, s_a, s_b, tau, alpha), golden)
+    compare(method.mix_at(a.data, b.data, (s_a, s_b), tau, alpha), golden)
 
 
 def test_the_default_is_the_published_run_over_all_offsets(shared):
@@ -87,7 +87,7 @@ def test_all_offsets_are_never_worse_than_the_recorded_choice(golden):
         assert (found.draw[:, 3].numpy() >= 2 * golden["v_tau"].max(1) - 1e-6).all()
     else:  # its maps have other weights: the same offset under equal ones
         s_a, s_b = (Sage(kernel=1).maps(x.saliency, torch.full((len(a.data),), 0.5).double()) for x in (a, b))
-        there = Sage().mix_at(a.data, b.data, s_a, s_b, torch.from_numpy(golden["shift_rc"]), s_a[:, 0, 0])
+        there = Sage().mix_at(a.data, b.data, (s_a, s_b), torch.from_numpy(golden["shift_rc"]), s_a[:, 0, 0])
         assert (found.draw[:, 3] >= there.draw[:, 3] - 1e-8).all()
 
 
@@ -107,7 +107,7 @@ def test_hand_worked_example():
     assert found.data[0, :, :, 0].tolist() == [[10, 10], [30, 30]]
     assert found.weight[0].tolist() == pytest.approx([0.5, 0.5])
     s_a, s_b = torch.tensor([[[6.0, 2.0], [0.0, 8.0]]]).double() / 16, a.saliency.double() / 8
-    found = Sage(zeta=0.0).mix_at(a.data, b.data, s_a, s_b, torch.tensor([[1, 0]]), torch.tensor([0.5]))
+    found = Sage(zeta=0.0).mix_at(a.data, b.data, (s_a, s_b), torch.tensor([[1, 0]]), torch.tensor([0.5]))
     assert found.mask[0].flatten().tolist() == pytest.approx([1, 1, 0, 2 / 3])
     assert found.weight[0, 0].item() == pytest.approx(2 / 3)
     assert found.data[0, 1, :, 0].tolist() == pytest.approx([30, 30 - 20 * 2 / 3])
@@ -141,11 +141,11 @@ def test_where_both_maps_vanish():
     """Half of each in the overlap and a outside; as published b, black outside, and the label follows."""
     a, b, _ = pairs(batch=1)
     s, tau, half = torch.zeros(1, 12, 9).double(), torch.tensor([[3, 0]]), torch.tensor([0.5]).double()
-    found = Sage().mix_at(a.data, b.data, s, s, tau, half)
+    found = Sage().mix_at(a.data, b.data, (s, s), tau, half)
     assert (found.mask[0, :3] == 1).all() and (found.mask[0, 3:] == 0.5).all()
     assert torch.equal(found.data[0, :3], a.data[0, :3])
     assert torch.allclose(found.data[0, 3:], (a.data[0, 3:] + b.data[0, :9]) / 2)
-    found = Sage(as_published=True).mix_at(a.data, b.data, s, s, tau, half)
+    found = Sage(as_published=True).mix_at(a.data, b.data, (s, s), tau, half)
     assert (found.mask == 0).all() and found.weight.tolist() == [[0, 1]]
     assert (found.data[0, :3] == 0).all() and torch.equal(found.data[0, 3:], b.data[0, :9])
 
@@ -203,12 +203,12 @@ def test_zeta_is_that_of_eq_2():
     s_a, s_b = (Sage().maps(x.saliency, torch.full((2,), 0.5).double()) for x in (a, b))
     tau = torch.zeros(2, 2, dtype=torch.int64)
     for zeta in (0.0, 1e-3):
-        found = Sage(zeta=zeta).mix_at(a.data, b.data, s_a, s_b, tau, s_a[:, 0, 0])
+        found = Sage(zeta=zeta).mix_at(a.data, b.data, (s_a, s_b), tau, s_a[:, 0, 0])
         assert torch.allclose(found.mask, (s_a / (s_a + s_b + zeta)).float())
     # A large one moves the argmax, too: v at the answer is that of Eq. 3, and no worse than at any other offset.
     method = Sage(zeta=0.05)
     best = method.rearrange(s_a, s_b, None)
-    value = lambda t: method.mix_at(a.data, b.data, s_a, s_b, t, s_a[:, 0, 0]).draw[:, 3]  # noqa: E731
+    value = lambda t: method.mix_at(a.data, b.data, (s_a, s_b), t, s_a[:, 0, 0]).draw[:, 3]  # noqa: E731
     others = torch.tensor([(y, x) for y in range(-11, 12) for x in range(-8, 9)])
     assert all((value(best) >= value(t.expand(2, 2)) - 1e-8).all() for t in others)
 

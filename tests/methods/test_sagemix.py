@@ -29,9 +29,9 @@ def replay(golden, **options):
     """The recorded π, q_α and q_β through Eq. 6 to 9."""
     xyz, partner = torch.from_numpy(golden["xyz"]), torch.from_numpy(golden["idxs"])
     pi = torch.from_numpy(golden["pi"][:, 0]).double()
-    draws = pi.logit(), torch.from_numpy(golden["q_alpha"]), torch.from_numpy(golden["q_beta_orig"])
+    queries = torch.from_numpy(golden["q_alpha"]), torch.from_numpy(golden["q_beta_orig"])
     method = SageMix(sigma=float(golden["sigma"]), theta=float(golden["theta"]), **options)
-    return method.mix_at(xyz, xyz[partner], torch.from_numpy(golden["ass"]), *draws)
+    return method.mix_at(xyz, xyz[partner], torch.from_numpy(golden["ass"]), pi.logit(), queries)
 
 
 def test_published_form_gives_the_recorded_output(golden):
@@ -87,7 +87,7 @@ def test_hand_worked_example():
     """
     line = lambda *x: torch.tensor([[[float(v), 0.0, 0.0] for v in x]])  # noqa: E731
     phi, zero = torch.tensor([[1, 0]]), torch.zeros(1, dtype=torch.float64)
-    mixed = SageMix(sigma=1.0).mix_at(line(0, 1), line(1, 3), phi, zero, torch.tensor([0]), torch.tensor([1]))
+    mixed = SageMix(sigma=1.0).mix_at(line(0, 1), line(1, 3), phi, zero, (torch.tensor([0]), torch.tensor([1])))
     assert mixed.point_weight[0].tolist() == pytest.approx([0.5, 0.817574], abs=1e-6)
     assert mixed.data[0, :, 0].tolist() == pytest.approx([1.5, 1.0], abs=1e-6)
     assert mixed.weight[0].tolist() == pytest.approx([0.658787, 0.341213], abs=1e-6)
@@ -113,9 +113,9 @@ def test_self_pair_gives_itself():
 def test_pi_one_gives_parent_a_and_pi_zero_its_partner():
     a, b, phi, _ = pairs()
     query = torch.zeros(16, dtype=torch.int64)
-    ones = SageMix().mix_at(a.data, b.data, phi, torch.full((16,), 800.0).double(), query, query)
+    ones = SageMix().mix_at(a.data, b.data, phi, torch.full((16,), 800.0).double(), (query, query))
     assert torch.equal(ones.data, a.data)
-    zeros = SageMix().mix_at(a.data, b.data, phi, torch.full((16,), -800.0).double(), query, query)
+    zeros = SageMix().mix_at(a.data, b.data, phi, torch.full((16,), -800.0).double(), (query, query))
     assert torch.equal(zeros.data, b.data.gather(1, phi[:, :, None].expand(-1, -1, 3)))
 
 

@@ -6,8 +6,7 @@ from scipy import stats
 import mixcli
 from mixcli.data.images import Images
 from mixcli.data.points import Samples
-from mixcli.methods.sagemix import SageMix
-from mixcli.methods.sagemix_images import mix_at, queries, squared_distance
+from mixcli.methods.sagemix import SageMix, squared_distance
 from mixcli.rng import uniforms
 
 
@@ -37,7 +36,7 @@ def test_hand_worked_example():
     σ(2.25/2) = .754915, σ((1 - .25)/2) = .592667, and by symmetry 1 minus those. White over black: 255 λ.
     """
     a, b = torch.full((1, 1, 4, 3), 255.0), torch.zeros(1, 1, 4, 3)
-    mixed = mix_at(sagemix(sigma=1.0), a, b, torch.zeros(1).double(), pixels(0), pixels(3))
+    mixed = sagemix(sigma=1.0).mix_images_at(a, b, torch.zeros(1).double(), (pixels(0), pixels(3)))
     expected = [0.754915, 0.592667, 0.407333, 0.245085]
     assert mixed.mask[0, 0].tolist() == pytest.approx(expected, abs=1e-6)
     assert mixed.data[0, 0, :, 1].tolist() == pytest.approx([255 * x for x in expected], abs=1e-3)
@@ -49,7 +48,7 @@ def test_eq_4_and_5_by_hand():
     """A row of three: a's map is all on pixel 0. Eq. 5 for b, distances 0, 2/3, 4/3 times (4, 2, 1): 0, 4/3, 4/3."""
     a, b = (Images(torch.zeros(4, 1, 3, 3), torch.tensor([[s]]).expand(4, 1, 3)) for s in ([5.0, 0, 0], [4.0, 2, 1]))
     u = torch.tensor([0.01, 0.49, 0.51, 0.99], dtype=torch.float64)
-    assert [q.tolist() for q in queries(sagemix(), a, b, u, u)] == [[0, 0, 0, 0], [1, 1, 2, 2]]
+    assert [q.tolist() for q in sagemix().query_pixels(a, b, u, u)] == [[0, 0, 0, 0], [1, 1, 2, 2]]
 
 
 def test_distances_are_round_whatever_the_proportions():
@@ -98,11 +97,11 @@ def test_nothing_underflows_where_both_kernels_do():
     """At σ = 0.01 both weights of Eq. 9 are 0 in float64 at most pixels; the nearer query still decides."""
     white, black = torch.full((1, 1, 64, 3), 255.0), torch.zeros(1, 1, 64, 3)
     half, ends = torch.zeros(1).double(), (pixels(0), pixels(63))
-    lam = mix_at(sagemix(sigma=0.01), white, black, half, *ends).mask[0, 0]
+    lam = sagemix(sigma=0.01).mix_images_at(white, black, half, ends).mask[0, 0]
     assert (lam[:32] > 0.99).all() and (lam[32:] < 0.01).all()
-    published = mix_at(sagemix(sigma=0.01, as_published=True), white, black, half, *ends).mask[0, 0]
+    published = sagemix(sigma=0.01, as_published=True).mix_images_at(white, black, half, ends).mask[0, 0]
     assert (published[10:54] == 0.5).all(), "the floor of both"
-    assert mix_at(sagemix(sigma=1e-200), white, black, half, *ends).mask.isfinite().all()
+    assert sagemix(sigma=1e-200).mix_images_at(white, black, half, ends).mask.isfinite().all()
 
 
 def test_the_published_floor_hardly_matters_near_the_queries():
@@ -118,12 +117,12 @@ def test_queries_follow_the_raw_map():
     s = torch.tensor([0.0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]).view(1, 3, 4).expand(4000, 3, 4)
     a = Images(torch.zeros(4000, 3, 4, 3), s)
     u = draws(4000, seed=1)
-    query_a, _ = queries(sagemix(), a, a, u[:, 1], u[:, 2])
+    query_a, _ = sagemix().query_pixels(a, a, u[:, 1], u[:, 2])
     count = np.bincount(query_a.numpy(), minlength=12)
     assert count[0] == 0 and stats.chisquare(count[1:], np.arange(1, 12) * 4000 / 66).pvalue > 1e-3
     for factor in (1e-30, 1e30):
         scaled = Images(a.data, a.saliency * factor)
-        assert torch.equal(queries(sagemix(), scaled, scaled, u[:, 1], u[:, 2])[0], query_a)
+        assert torch.equal(sagemix().query_pixels(scaled, scaled, u[:, 1], u[:, 2])[0], query_a)
 
 
 def test_eq_5_keeps_queries_apart():

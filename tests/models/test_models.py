@@ -17,6 +17,7 @@ from mixcli import models
 from mixcli.errors import CheckpointError, UsageError
 from mixcli.models import checkpoint, registry
 from mixcli.models.dgcnn import DGCNN
+from mixcli.models.fold import Folded
 
 CLOUDS = torch.randn(5, 32, 3, generator=torch.Generator().manual_seed(1))
 
@@ -73,7 +74,7 @@ def test_importing_costs_no_torch():
 )
 def test_published_checkpoints(shared, monkeypatch, capfd, file, name, classes):
     path = shared / "data" / "ckpt_points" / file
-    monkeypatch.setattr(models, "frozen", lambda net: net)  # freezing may fold the weights away
+    monkeypatch.setattr(Folded, "freeze", lambda net: net)  # freezing may fold the weights away
     found = models.load(path)
     state, _ = checkpoint.read(path)
     assert (found.name, found.classes, found.channels, found.trusted) == (name, classes, 3, False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,8 +20,8 @@ from mixcli.jit import njit
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     """Counterclockwise about the middle, by less than 90 either way. (B,H,W,3) u8, (B,) f64 -> (B,H,W,3) u8."""
     height, width = images.shape[1:3]
-    found = [_rotation(angle, width / 2, height / 2) for angle in degrees.tolist()]
-    return resampled(images, degrees.new_tensor(found).view(-1, 6))
+    turns = [_rotation(angle, width / 2, height / 2) for angle in degrees.tolist()]
+    return resampled(images, degrees.new_tensor(turns).view(-1, 6))
 
 
 def shear_x(images: Tensor, slope: Tensor) -> Tensor:
@@ -93,7 +94,8 @@ def _resampled(images: Tensor, matrix: Tensor) -> Tensor:
 
 
 @njit()
-def _resample(images, matrix, out):  # (B,H,W,3) u8, (B,6) f64 -> (B,H,W,3) u8, which is black already
+def _resample(images: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
+    """(B,H,W,3) u8, (B,6) f64 -> (B,H,W,3) u8, which is black already."""
     height, width = images.shape[1:3]
     for i in range(len(images)):
         a, b, c, d, e, f = matrix[i]

@@ -80,7 +80,7 @@ def _from_one_level(images: Tensor, level: Tensor, factor: Tensor) -> Tensor:
 
 
 @njit()
-def _gray_total(pixels, total):  # (B,P,3) u8 -> (B,) i64, which is 0 already
+def _gray_total(pixels: np.ndarray, total: np.ndarray) -> None:  # (B,P,3) u8 -> (B,) i64, which is 0 already
     for i in range(len(pixels)):
         for p in range(pixels.shape[1]):
             red, green, blue = np.int32(pixels[i, p, 0]), np.int32(pixels[i, p, 1]), np.int32(pixels[i, p, 2])
@@ -88,7 +88,7 @@ def _gray_total(pixels, total):  # (B,P,3) u8 -> (B,) i64, which is 0 already
 
 
 @njit()
-def _color(pixels, factor, out):  # (B,P,3) u8, (B,) f32 -> (B,P,3) u8
+def _color(pixels: np.ndarray, factor: np.ndarray, out: np.ndarray) -> None:  # (B,P,3) u8, (B,) f32 -> (B,P,3) u8
     for i in range(len(pixels)):
         f = factor[i]
         for p in range(pixels.shape[1]):
@@ -100,7 +100,8 @@ def _color(pixels, factor, out):  # (B,P,3) u8, (B,) f32 -> (B,P,3) u8
 
 
 @njit()
-def _sharpness(images, factor, out):  # (B,H,W,3) u8, (B,) f32 -> (B,H,W,3) u8, which holds the border already
+def _sharpness(images: np.ndarray, factor: np.ndarray, out: np.ndarray) -> None:
+    """(B,H,W,3) u8, (B,) f32 -> (B,H,W,3) u8, which holds the border already."""
     for i in range(len(images)):
         f = factor[i]
         for y in range(1, images.shape[1] - 1):

@@ -6,6 +6,7 @@ result: loops compiled by numba on a CPU, and plain torch operations elsewhere.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -85,7 +86,7 @@ def _cell(images: Tensor) -> Tensor:
 
 
 @njit()
-def _histogram(pixels, count):  # (B,P,3) u8 -> (B,3,256) i64
+def _histogram(pixels: np.ndarray, count: np.ndarray) -> None:  # (B,P,3) u8 -> (B,3,256) i64
     for i in range(len(pixels)):
         for p in range(pixels.shape[1]):
             for c in range(3):
@@ -93,7 +94,7 @@ def _histogram(pixels, count):  # (B,P,3) u8 -> (B,3,256) i64
 
 
 @njit()
-def _lookup(pixels, table, out):  # (B,P,3) u8, (B,3,256) u8 -> (B,P,3) u8
+def _lookup(pixels: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:  # (B,P,3), (B,3,256) -> (B,P,3) u8
     for i in range(len(pixels)):
         for p in range(pixels.shape[1]):
             for c in range(3):

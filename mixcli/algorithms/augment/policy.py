@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 # The first nine are AugMix's, the next four those that it leaves out because ImageNet-C tests them.
@@ -13,7 +15,7 @@ AUGMIX, AUGMIX_ALL = 9, 13  # how many of them AugMix draws from, and with --all
 STRONGEST = 30  # of RandAugment's magnitude
 
 
-def augmix_values(op: np.ndarray, level: np.ndarray, sign: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def augmix_values(op: np.ndarray, level: np.ndarray, sign: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """What each operation is given at a level from 0 to 10, as published: `augmentations.py` of AugMix.
 
     op (...) i64 numbers in OPS, level (...) f64, sign (...) 1 or -1, size (H,W) pixels -> (...) f64: bits that are
@@ -37,7 +39,7 @@ def augmix_values(op: np.ndarray, level: np.ndarray, sign: np.ndarray, size: tup
     )
 
 
-def randaugment_values(op: np.ndarray, magnitude: float, sign: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def randaugment_values(op: np.ndarray, magnitude: float, sign: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """The same for RandAugment (Cubuk et al., NeurIPS 2020) at a magnitude from 0 to 30.
 
     The paper has 14 operations on one scale and refers to AutoAugment for their ranges (Cubuk et al., CVPR 2019,
@@ -64,5 +66,5 @@ def randaugment_values(op: np.ndarray, magnitude: float, sign: np.ndarray, size:
 
 def _of_each(op: np.ndarray, **values: np.ndarray) -> np.ndarray:
     """The value of its own operation at each place of `op`."""
-    found = [np.broadcast_to(values.get(name, 0.0), op.shape) for name in OPS]
-    return np.take_along_axis(np.stack(found), op[None], 0)[0]
+    of_each = [np.broadcast_to(values.get(name, 0.0), op.shape) for name in OPS]
+    return np.take_along_axis(np.stack(of_each), op[None], 0)[0]

@@ -32,7 +32,7 @@ def relabelled(price: np.ndarray, choices: np.ndarray, smoothness: float, lean: 
 
 
 @njit(error_model="numpy")
-def _swap(price, choices, edge, lean, width):
+def _swap(price: np.ndarray, choices: np.ndarray, edge: float, lean: float, width: int) -> np.ndarray:
     """price (N,m) f64, choices (L,2) i64, edge: what a quarter of |z - z'|²/2 costs -> label (N,) i64.
 
     A cut is found by shortest augmenting paths. `excess` of a block is what its second label costs more than its

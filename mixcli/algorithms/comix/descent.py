@@ -1,20 +1,16 @@
 """Changing single blocks of a group's outputs as long as that lowers Co-Mixup's objective itself. Compiled.
 
-The cuts of `comix_cuts` take the penalty for over-use as a price of each input, as it is before they move. What a
+The cuts of `comix.cuts` take the penalty for over-use as a price of each input, as it is before they move. What a
 move does to the other outputs is not in it: an input may pass the threshold for them. Here every change is judged by
 all of the objective.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from mixcli.algorithms.comix.problem import Problem
 from mixcli.jit import njit
-
-if TYPE_CHECKING:
-    from mixcli.algorithms.comix.solve import Problem
 
 LEAST = 1e-10  # that a change must gain: far above rounding, far below any cost
 SWEEPS = 100  # over all blocks, at most, should rounding ever let changes go in circles
@@ -25,14 +21,32 @@ def descended(labels: np.ndarray, problem: Problem, extra: np.ndarray) -> np.nda
     """Labels (m,N,2) i64, changed block by block while one gains. extra (m,m) f64: of each input in each output."""
     labels, p = labels.copy(), problem
     cost = np.ascontiguousarray(p.cost.reshape(len(p.cost), -1).T)
-    descend = _descend.available()
-    penalty = p.compatibility, p.diversity, p.limit, FORMS[p.form]
-    descend(labels, cost, extra, *penalty, p.smoothness / 4, p.cost.shape[2])
+    _descend.available()(
+        labels=labels,
+        cost=cost,
+        extra=extra,
+        A=p.compatibility,
+        diversity=p.diversity,
+        limit=p.limit,
+        form=FORMS[p.form],
+        edge=p.smoothness / 4,
+        width=p.cost.shape[2],
+    )
     return labels
 
 
 @njit(error_model="numpy")
-def _descend(labels, cost, extra, A, diversity, limit, form, edge, width):
+def _descend(
+    labels: np.ndarray,
+    cost: np.ndarray,
+    extra: np.ndarray,
+    A: np.ndarray,
+    diversity: float,
+    limit: float,
+    form: int,
+    edge: float,
+    width: int,
+) -> None:
     """labels (J,N,2) i64 in and out; cost (N,m), extra (J,m), A (m,m) symmetric; edge: a quarter of β.
 
     Of each block in turn the best change: to any input, or to halves of two that the output has. No output gets
