@@ -50,7 +50,7 @@ def by_sink(out: Path, images: np.ndarray, kind: str) -> None:
     sink.write(0, 0, rows)
     sink.finish(0)
     described = [{"name": f.name, "shape": list(f.shape), "dtype": f.dtype} for f in fields]
-    sink.seal({"schema": "mixcli.pipeline.manifest/1", "fields": described}, None)
+    sink.seal({"schema": "mixcli.manifest/1", "fields": described}, None)
 
 
 def by_pillow(out: Path, images: np.ndarray) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mixcli.files.picture_files import Encoding
 
 SUFFIXES = {".h5": "h5", ".hdf5": "h5", ".npz": "npz", ".ply": "folder", "": "folder"}
-SCHEMA = "mixcli.pipeline.manifest/"
+SCHEMA = "mixcli.manifest/"
 
 
 class Sink(Protocol):

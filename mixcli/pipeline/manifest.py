@@ -16,7 +16,7 @@ from mixcli.pipeline.job import Job
 if TYPE_CHECKING:
     from mixcli.files.picture_files import Encoding
 
-SCHEMA = "mixcli.pipeline.manifest/1"
+SCHEMA = "mixcli.manifest/1"
 
 
 def recipe(job: Job, sources: list[dict[str, Any]], model: dict[str, Any] | None, classes: int, device: str) -> dict:

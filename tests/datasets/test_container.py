@@ -52,7 +52,7 @@ def arrays(fields, rows=ROWS, seed=0):
 
 def manifest(fields, **more):
     described = [{"name": f.name, "shape": list(f.shape), "dtype": f.dtype} for f in fields]
-    return {"schema": "mixcli.pipeline.manifest/1", "fields": described, **more}
+    return {"schema": "mixcli.manifest/1", "fields": described, **more}
 
 
 def write_window(sink, window, values):

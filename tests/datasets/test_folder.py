@@ -42,7 +42,7 @@ def write(out, fields=FIELDS, arrays=None, rows=ROWS):
         sink.write(window, part.start, {f.name: arrays[f.name][part] for f in fields})
         sink.finish(window)
     described = [{"name": f.name, "shape": list(f.shape), "dtype": f.dtype} for f in fields]
-    sink.seal({"schema": "mixcli.pipeline.manifest/1", "fields": described}, ("chair", "mug"))
+    sink.seal({"schema": "mixcli.manifest/1", "fields": described}, ("chair", "mug"))
     return out
 
 
@@ -68,7 +68,7 @@ def test_how_it_looks(made):
     assert entries[5]["label"] == values()["label"][5]
     assert entries[5]["soft_label"] == values()["soft_label"][5].tolist()
     manifest = json.loads((made / "manifest.json").read_text())
-    assert manifest["schema"] == "mixcli.pipeline.manifest/1" and manifest["class_names"] == ["chair", "mug"]
+    assert manifest["schema"] == "mixcli.manifest/1" and manifest["class_names"] == ["chair", "mug"]
 
 
 def test_a_file_says_what_it_is(made):

@@ -29,7 +29,7 @@ def test_rows_come_back_where_they_were_put(tmp_path):
     assert (sink.read(0, 3, 4)["data"] == rows(4, 3)["data"]).all()
     sink.finish(0)
     assert not (tmp_path / "a.h5").exists()
-    sink.seal({"schema": "mixcli.pipeline.manifest/1", "long": "x" * 200_000}, ("a", "b"))
+    sink.seal({"schema": "mixcli.manifest/1", "long": "x" * 200_000}, ("a", "b"))
     assert os.listdir(tmp_path) == ["a.h5"]
     file = MixedH5(tmp_path / "a.h5")
     assert file.names == ["data", "label", "draw"] and file.class_names == ("a", "b")
@@ -64,7 +64,7 @@ def test_torn_metadata_is_laid_out_again(tmp_path, tear):
     again.reopen(sink.layout)
     assert again.read(0, 0, 9)["data"].tobytes() == rows(9)["data"].tobytes()
     again.write(0, 9, rows(1, 9))
-    again.seal({"schema": "mixcli.pipeline.manifest/1"}, None)
+    again.seal({"schema": "mixcli.manifest/1"}, None)
     assert os.listdir(tmp_path) == ["a.h5"]
     assert MixedH5(tmp_path / "a.h5").read("label", 0, 10).tolist() == list(range(10))
 

@@ -14,7 +14,7 @@ from mixcli.datasets.npz import MixedNpz, NpzSink
 from mixcli.errors import MixError
 
 SPEC = (Field("data", (7, 3), "<f4"), Field("label", (), "<i8"), Field("draw", (0,), "<f4"), Field("mask", (3,), "|u1"))
-MANIFEST = {"schema": "mixcli.pipeline.manifest/1", "note": "ü"}
+MANIFEST = {"schema": "mixcli.manifest/1", "note": "ü"}
 
 
 def rows(count, seed=0):

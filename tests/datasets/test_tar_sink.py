@@ -31,7 +31,7 @@ def write(out, fields=FIELDS, rows=ROWS):
         sink.write(window, part.start, {f.name: arrays[f.name][part] for f in fields})
         sink.finish(window)
     described = [{"name": f.name, "shape": list(f.shape), "dtype": f.dtype} for f in fields]
-    sink.seal({"schema": "mixcli.pipeline.manifest/1", "fields": described}, ("cat", "dog", "owl"))
+    sink.seal({"schema": "mixcli.manifest/1", "fields": described}, ("cat", "dog", "owl"))
     return out
 
 

@@ -29,7 +29,7 @@ def test_a_run_writes_every_field(tiny):
             "weight": (210, 2), "draw": (210, 2), "query": (210, 2), "point_weight": (210, 64),
         }  # fmt: skip
         assert json.loads(file.attrs["class_names"]) == ["chair", "lamp", "mug", "table"]
-        assert json.loads(file.attrs["mixcli"])["schema"] == "mixcli.pipeline.manifest/1"
+        assert json.loads(file.attrs["mixcli"])["schema"] == "mixcli.manifest/1"
         source = h5py.File(tiny.source)["data"][:, :64]
         assert (file["data"][180:] == source).all(), "originals follow in source order"
         assert (file["parent"][180:] == np.stack([np.arange(30), np.full(30, -1)], 1)).all()

@@ -64,9 +64,9 @@ def test_rows_come_out_in_their_order():
     for first, rows in ((0, (0, 1)), (5, (5,)), (2, (2, 3)), (6, (6,)), (4, (4,))):
         kept = sink.write(0, first, some(arrays, *rows))
         assert FILES not in kept and kept["data"].tobytes() == arrays["data"][list(rows)].tobytes()
-    text = sink.seal({"schema": "mixcli.pipeline.manifest/1"}, ("cat",))
+    text = sink.seal({"schema": "mixcli.manifest/1"}, ("cat",))
     sink.close()
-    assert json.loads(text) == {"schema": "mixcli.pipeline.manifest/1", "class_names": ["cat"]}
+    assert json.loads(text) == {"schema": "mixcli.manifest/1", "class_names": ["cat"]}
     with tarfile.open(fileobj=io.BytesIO(pipe.data)) as archive:
         found = archive.getmembers()
         names = [f"00000{row}{kind}" for row in range(ROWS) for kind in (".png", ".mask.png", ".json")]

@@ -33,7 +33,7 @@ def mixed(path, parents=2, names=("a", "b", "c"), **fields):
     sink.write(0, 0, arrays)
     sink.finish(0)
     fields = [{"name": f.name, "shape": list(f.shape), "dtype": f.dtype} for f in spec]
-    sink.seal({"schema": "mixcli.pipeline.manifest/1", "fields": fields}, names)
+    sink.seal({"schema": "mixcli.manifest/1", "fields": fields}, names)
     return arrays
 
 

@@ -62,7 +62,7 @@ def test_a_list_cannot_leave_its_folder(folder):
 
 def test_our_own_output_in_the_folder_is_no_source(folder):
     with h5py.File(cloud_file(folder / "train_mixed.h5"), "r+") as file:
-        file.attrs["mixcli"] = '{"schema": "mixcli.pipeline.manifest/1"}'
+        file.attrs["mixcli"] = '{"schema": "mixcli.manifest/1"}'
     assert read(folder)[0] == ["ply_data_train0.h5", "ply_data_train1.h5"]
 
 
