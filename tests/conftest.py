@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,17 @@ def shared() -> Path:
 def sample() -> Path:
     """The clouds and the checkpoint that the project carries."""
     return ROOT / "sample_data"
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """What a test starts hears Ctrl-C, also where the tests run in the background of a shell (`nohup make test &`).
+
+    Such a shell has its jobs ignore SIGINT, and what ignores a signal hands that down to all that it starts.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def write_h5(path: Path, clouds: np.ndarray, labels: np.ndarray, **extra: np.ndarray) -> Path:

@@ -195,18 +195,37 @@ def start(*arguments):
     return subprocess.Popen([sys.executable, "-m", "mixcli", *map(str, arguments)], **pipes)
 
 
-@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_leave_a_resumable_part(tiny, sign, code):
-    process = start(*tiny.arguments("mixed.h5", "-k", "200", "--window", "2", "--workers", "1"))
+def signalled(tiny, sign, *more):
+    """A run that got a signal once its first window was in the journal."""
+    process = start(*tiny.arguments("mixed.h5", "--window", "2", "--workers", "1", *more))
     journal = tiny.folder / "mixed.h5.part.journal"
     while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") > 1):
         time.sleep(0.001)
     process.send_signal(sign)
+    return process
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_leave_a_resumable_part(tiny, sign, code):
+    process = signalled(tiny, sign, "-k", "200")
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     assert "windows are kept in" in err and "--resume" in err and "Traceback" not in err
     assert not (tiny.folder / "mixed.h5").exists()
     assert (tiny.folder / "mixed.h5.part").exists()
+
+
+def test_a_job_in_the_background_does_not_hear_ctrl_c(tiny):
+    """A shell has what it starts with & ignore SIGINT, so that a Ctrl-C is for what runs in the foreground alone."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = signalled(tiny, signal.SIGINT, "-k", "20")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert mixcli.verify(tiny.folder / "mixed.h5")["faults"] == []
 
 
 def test_a_closed_pipe_is_no_error_message(tiny):

@@ -170,6 +170,7 @@ def test_a_reader_that_leaves(gallery):
     assert not (gallery.folder / "m.json").exists(), "the manifest says that the stream is whole"
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize(("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"),
                                                       (signal.SIGTERM, 143, "terminated")])  # fmt: skip
 def test_a_stream_that_is_cut_short_says_so(gallery, number, code, word):

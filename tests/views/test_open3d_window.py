@@ -172,6 +172,7 @@ def display():
     server.wait(20)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_window_opens_and_hears_ctrl_c(display, tmp_path):
     loads = run("import open3d", {})
     if loads.returncode != 0:

@@ -227,6 +227,7 @@ def test_a_source_dataset(sample):
         assert content["rows"][0]["method"] == "source" and len(content["served"]["sorts"]) == 1
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_it_cleanly(sample):
     code = (
         "from mixcli.views.serve import serve; from mixcli.checks.selection import select\n"
@@ -236,13 +237,16 @@ def test_ctrl_c_ends_it_cleanly(sample):
         "    except KeyboardInterrupt: print('ended', flush=True)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    port, token = child.stdout.readline().split()
-    connection = http.client.HTTPConnection(ADDRESS, int(port), timeout=20)
-    connection.request("GET", f"/{token}/", headers={"Host": "localhost"})
-    assert connection.getresponse().status == 200
-    idle = socket.create_connection((ADDRESS, int(port)))  # asks nothing, and must not hold the end up
-    time.sleep(0.1)
-    os.kill(child.pid, signal.SIGINT)
-    out, err = child.communicate(timeout=10)
-    idle.close()
+    try:
+        port, token = child.stdout.readline().split()
+        connection = http.client.HTTPConnection(ADDRESS, int(port), timeout=20)
+        connection.request("GET", f"/{token}/", headers={"Host": "localhost"})
+        assert connection.getresponse().status == 200
+        idle = socket.create_connection((ADDRESS, int(port)))  # asks nothing, and must not hold the end up
+        time.sleep(0.1)
+        os.kill(child.pid, signal.SIGINT)
+        out, err = child.communicate(timeout=10)
+        idle.close()
+    finally:
+        child.kill()
     assert (out, err, child.returncode) == ("ended\n", "", 0)
