@@ -18,7 +18,7 @@ from mixcli.models.images.pieces import Chain
 from mixcli.models.images.sized import Sized
 from mixcli.models.images.tops import Style, both, head, topped
 from mixcli.models.images.windows import BEFORE, BEHIND
-from mixcli.models.layout import Layout
+from mixcli.models.layout import Layout, Shapes
 
 EPS = 1e-6  # of the LayerNorms
 

@@ -21,7 +21,7 @@ from mixcli.models.images.network import ImageNetwork, Plan
 from mixcli.models.images.pieces import Chain
 from mixcli.models.images.sized import Sized
 from mixcli.models.images.tops import Style, both, network
-from mixcli.models.layout import Layout
+from mixcli.models.layout import Layout, Shapes
 
 FAR = -100.0  # added to the attention between places of a window that are no neighbours in the image
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from mixcli.models.images.huggingface import convnext, resnet, swin, vit
+from mixcli.models.images.huggingface import convnext, mobilenet, resnet, swin, vit
 
-LAYOUTS = (*vit.LAYOUTS, *resnet.LAYOUTS, *convnext.LAYOUTS, *swin.LAYOUTS)
+LAYOUTS = (*vit.LAYOUTS, *resnet.LAYOUTS, *convnext.LAYOUTS, *swin.LAYOUTS, *mobilenet.LAYOUTS)
