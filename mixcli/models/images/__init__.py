@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from mixcli.models.images import preact, pyramidnet, resnet, resnet_cifar, resnext, wrn
+from mixcli.models.images import huggingface, preact, pyramidnet, resnet, resnet_cifar, resnext, torchvision, wrn
 
 LAYOUTS = (
     *preact.LAYOUTS,
@@ -14,4 +14,6 @@ LAYOUTS = (
     *wrn.LAYOUTS,
     *resnext.LAYOUTS,
     *pyramidnet.LAYOUTS,
+    *torchvision.LAYOUTS,
+    *huggingface.LAYOUTS,
 )

@@ -52,6 +52,19 @@ class Convolution:
         return replace(self, weight=weight.to(memory_format=torch.channels_last), bias=bias, dilation=dilation)
 
 
+class Part:
+    """Several layers that run as one step; ``name`` is what the keys of their weights begin with."""
+
+    name: str
+
+    def __call__(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def folded(self) -> Part:
+        """The same with its BatchNorms folded away where they can be."""
+        raise NotImplementedError
+
+
 def folded(steps: Sequence[Step]) -> list[Step]:
     """The steps with each BatchNorm folded into the convolution before it, or right after it where that has no padding.
 
@@ -68,6 +81,8 @@ def folded(steps: Sequence[Step]) -> list[Step]:
             out.append(conv)
         elif isinstance(step, nn.BatchNorm2d) and isinstance(last, Convolution):
             out[-1] = last.then(step)
+        elif isinstance(step, Part):
+            out.append(step.folded())
         else:
             out.append(step)
     convs = [step.weight for step in steps if isinstance(step, nn.Conv2d)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import isqrt
@@ -11,15 +11,16 @@ from typing import Self
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixcli.errors import UsageError
+from mixcli.errors import CheckpointError, UsageError
 from mixcli.models.fold import Folded
-from mixcli.models.images.folding import folded
+from mixcli.models.images.folding import Part, folded
+from mixcli.models.images.layers import Layers
 
 Step = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Residual:
+class Residual(Part):
     """Layers, and a shortcut that leaves after the first ``tap`` of them and is added to what they give.
 
     A shortcut without convolution is the block's own input, whatever ``tap``; where it has too few channels they are
@@ -51,7 +52,7 @@ class Plan:
     """What a network does to images before it pools."""
 
     stem: Sequence[Step]
-    blocks: Sequence[Residual]
+    blocks: Sequence[Part]
     tail: Sequence[Step] = ()
 
     def folded(self) -> Plan:
@@ -83,14 +84,19 @@ class ImageNetwork(Folded[Plan]):
 
     data, tells_evidence = "images", True
 
-    def __init__(self, plan: Plan, layers: Mapping[str, nn.Module], head: str, window: int = 0):
+    def __init__(self, plan: Plan, layers: Layers, head: str, window: int = 0):
         super().__init__()
         self.plan, self.head, self.window = plan, head, window
         for name, layer in layers.items():
             put(self, name, layer)
-        self.classes = self._linear().out_features
-        self.entry = next(name for name, layer in layers.items() if layer is plan.stem[0])
+        for key, table in layers.tables.items():
+            put_table(self, key, table)
+        self.classes = self._outputs()
+        names = {id(layer): name for name, layer in layers.items()}
+        place = next(i for i, step in enumerate(plan.stem) if id(step) in names)
+        self.entry, self.entered = names[id(plan.stem[place])], place + 1  # the first layer, and the steps up to it
         self._frozen = False
+        self.least, self.only = 1, 0  # the side of the smallest images that it takes, and of the only ones; 0: any
 
     def _linear(self) -> nn.Linear:
         """The last layer. TypeError where the one of that name is another kind."""
@@ -98,6 +104,19 @@ class ImageNetwork(Folded[Plan]):
         if not isinstance(layer, nn.Linear):
             raise TypeError(f"{self.head} is no linear layer")
         return layer
+
+    def _outputs(self) -> int:
+        return self._linear().out_features
+
+    def at_least(self, side: int) -> Self:
+        """The same network, which from now on refuses images of a smaller side."""
+        self.least = side
+        return self
+
+    def for_only(self, side: int) -> Self:
+        """The same network, which from now on refuses images of any other side; 0: none."""
+        self.only = side
+        return self
 
     def freeze(self) -> Self:
         """Eval mode, no parameter gradients, BatchNorm folded: from now on ``features`` takes the fast path."""
@@ -114,8 +133,21 @@ class ImageNetwork(Folded[Plan]):
 
     def features(self, x: Tensor) -> Tensor:
         """The map (B, C, h, w) that is pooled: what the last block gives, normalised where the network does so."""
+        self._require_size(x)
         plan = self.running()
         return run([*plan.stem, *plan.blocks, *plan.tail], x)
+
+    def _require_size(self, x: Tensor) -> None:
+        high, wide = x.shape[2:]
+        if self.only and (high, wide) != (self.only, self.only):
+            wanted, side = f"only images of {self.only} x {self.only} pixels", self.only
+        elif min(high, wide) < self.least:
+            wanted, side = f"images of {self.least} x {self.least} pixels and more", self.least
+        else:
+            return
+        raise CheckpointError(
+            f"the network takes {wanted}, and gets {high} x {wide}", advice=f"--size {side}x{side} brings them to it"
+        )
 
     def classify(self, maps: Tensor) -> Tensor:
         """Logits (B, classes) of what ``features`` gives."""
@@ -145,7 +177,7 @@ class ImageNetwork(Folded[Plan]):
         They have the names that a checkpoint's keys give to the first convolution, to each block, and to whatever holds
         several of these, which ends with the last of them.
         """
-        steps_to = {**dict.fromkeys(holders(self.entry), len(self.plan.stem)), self.entry: 1}
+        steps_to = {**dict.fromkeys(holders(self.entry), len(self.plan.stem)), self.entry: self.entered}
         for steps, block in enumerate(self.plan.blocks, len(self.plan.stem) + 1):
             steps_to |= dict.fromkeys([*holders(block.name), block.name], steps)
         return steps_to
@@ -209,6 +241,17 @@ def put(module: nn.Module, name: str, layer: nn.Module) -> None:
             holder = module._modules[part] = nn.Module()
         module = holder
     module._modules[last] = layer
+
+
+def put_table(module: nn.Module, key: str, table: nn.Parameter) -> None:
+    """Register a parameter that is no layer's under a dotted key."""
+    *path, last = key.split(".")
+    for part in path:
+        holder = module._modules.get(part)
+        if holder is None:
+            holder = module._modules[part] = nn.Module()
+        module = holder
+    module._parameters[last] = table
 
 
 def placed(module: nn.Module, name: str) -> nn.Module:
