@@ -72,7 +72,7 @@ def paddings(shapes: Shapes) -> Mapping[str, tuple[Any, ...]]:
 
 
 def mobilenet_v1(
-    shapes: Mapping[str, Shape],
+    shapes: Shapes,
     stride: int = 2,
     tf_padding: bool = True,
     eps: float = EPS,
@@ -90,7 +90,7 @@ def mobilenet_v1(
 
 
 def mobilenet_v2(
-    shapes: Mapping[str, Shape],
+    shapes: Shapes,
     stride: int = 2,
     tf_padding: bool = True,
     eps: float = EPS,
