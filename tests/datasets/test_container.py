@@ -5,13 +5,12 @@ import os
 import sys
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
 from mixcli.data.fields import Field
 from mixcli.datasets.container import container_of, open_mixed, open_sink
-from mixcli.datasets.recognise import is_mixed, replaceable
+from mixcli.datasets.recognise import is_mixed
 from mixcli.errors import MixError, UsageError
 
 KINDS = {"h5": "mixed.h5", "npz": "mixed.npz", "folder": "mixed", "png": "mixed", "tar": "mixed"}
@@ -310,46 +309,6 @@ def test_names_say_the_container():
     assert container_of(Path("v1.5"), folder=True) == "folder"
     with pytest.raises(UsageError, match=r"\.tar is no container .*\.h5 or \.npz .*'/'"):
         container_of(Path("a.tar"))
-
-
-def test_what_is_no_dataset(tmp_path):
-    broken = {"a.h5": b"", "b.npz": b"PK\3\4 no", "c.txt": b"text", "d.h5": b"\x89HDF\r\n\x1a\n" + b"x" * 99}
-    for name, raw in broken.items():
-        (tmp_path / name).write_bytes(raw)
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "lying").mkdir()
-    (tmp_path / "lying" / "manifest.json").write_text('{"schema": "other"}')
-    os.mkfifo(tmp_path / "fifo")
-    np.savez(tmp_path / "plain.npz", data=np.zeros(3))
-    with h5py.File(tmp_path / "plain.h5", "w") as file:
-        file["data"] = np.zeros(3)
-    for path in [*tmp_path.iterdir(), tmp_path / "missing"]:
-        assert not is_mixed(path), path
-        with pytest.raises(MixError, match=path.name):
-            open_mixed(path).manifest()
-
-
-def test_only_a_dataset_is_replaced(tmp_path):
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    replaceable(mine)  # empty
-    (mine / "thesis.txt").write_text("years of work")
-    with pytest.raises(UsageError, match="mine: is a folder that mixcli did not write"):
-        replaceable(mine)
-    write(tmp_path / "mixed", "folder", arrays(CLOUDS))
-    replaceable(tmp_path / "mixed")
-    (tmp_path / "mixed" / "00000" / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match=r"mixed: holds 00000/notes\.txt, which mixcli did not write"):
-        replaceable(tmp_path / "mixed")
-    (tmp_path / "tool").write_text("a program")
-    with pytest.raises(UsageError, match="tool: is a file that mixcli did not write"):
-        replaceable(tmp_path / "tool")
-    os.symlink(mine, tmp_path / "link")
-    with pytest.raises(UsageError, match="symbolic link"):
-        replaceable(tmp_path / "link")
-    (tmp_path / "any.h5").write_text("named by its suffix")
-    replaceable(tmp_path / "any.h5")
-    replaceable(tmp_path / "none")
 
 
 @pytest.mark.parametrize("kind", KINDS)
