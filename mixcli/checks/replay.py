@@ -25,7 +25,7 @@ from mixcli.pipeline.run import open_engine
 from mixcli.pipeline.setup import Setup
 from mixcli.rng import uniforms
 from mixcli.sources import named_files as listed
-from mixcli.sources.source import Source
+from mixcli.sources.contract import Source
 
 CLOSE = 1e-5  # of coordinates and λ: the batch of a replay is another, which moves last bits
 

@@ -22,8 +22,9 @@ from mixcli.errors import MixError, UsageError
 from mixcli.methods import restored
 from mixcli.rng import permutation
 from mixcli.sources.any_source import open_any
-from mixcli.sources.cloud_reader import Reader
+from mixcli.sources.cloud_reader import Carried, Preparation, Reader
 from mixcli.sources.image_reader import PictureReader, size_of
+from mixcli.sources.image_source import PictureSource
 from mixcli.sources.origin import reopened
 from mixcli.typed import is_count
 
@@ -122,14 +123,16 @@ class SourceSelection:
     """Rows of a source dataset."""
 
     def __init__(self, path: Path, points: int = 1024):
-        self.source, data = open_any([str(path)])
+        self.source = open_any([str(path)])
         self.title, self.total, self.note = path.name, len(self.source), ""
         count = self.source.known_classes()
         self.classes = self.source.class_names or tuple(str(i) for i in range(count))
-        if data == "images":
+        self.reader: Reader | PictureReader
+        if isinstance(self.source, PictureSource):
             self.reader = PictureReader(self.source, count, size_of(self.source, None, lambda note: None))
         else:
-            self.reader = Reader(self.source, count, min(points, self.source.points or points), pad="repeat")
+            how = Preparation(points=min(points, self.source.points or points), pad="repeat")
+            self.reader = Reader(self.source, count, how)
         self.rows = np.arange(self.total)
 
     @property
@@ -194,7 +197,7 @@ def _bodies(prepared: Clouds | Pictures) -> np.ndarray:
     return prepared.xyz if isinstance(prepared, Clouds) else prepared.values
 
 
-def _reader(dataset: Dataset, moved: list[str] | None) -> tuple[Reader | None, str]:
+def _reader(dataset: Dataset, moved: list[str] | None) -> tuple[Reader | PictureReader | None, str]:
     """Prepared parents, or why there are none."""
     try:
         source = reopened(dataset, moved)
@@ -203,10 +206,9 @@ def _reader(dataset: Dataset, moved: list[str] | None) -> tuple[Reader | None, s
     if len(source) != dataset.manifest["source"]["count"]:
         return None, "parents are not shown: the source is another than the manifest's"
     recipe = dataset.recipe
-    if dataset.data == "images":
+    if isinstance(source, PictureSource):
         return PictureReader(source, recipe["classes"], tuple(recipe["size"])), ""
-    prepared = ("points", "subsample", "normalize", "seed", "pad", "normals")
-    return Reader(source, recipe["classes"], *(recipe[name] for name in prepared)), ""
+    return Reader(source, recipe["classes"], Preparation.of(recipe), Carried(normals=recipe["normals"])), ""
 
 
 def parse_rows(text: str, total: int) -> np.ndarray:

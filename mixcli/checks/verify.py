@@ -21,8 +21,8 @@ from mixcli.errors import MixError
 from mixcli.methods import restored
 from mixcli.pipeline.plan import Plan, Window, group_edges
 from mixcli.pipeline.report import Report
+from mixcli.sources.contract import Source
 from mixcli.sources.origin import OtherSource, is_same, reopened
-from mixcli.sources.source import Source
 
 if TYPE_CHECKING:
     from mixcli.files.picture_files import Lossy

@@ -72,7 +72,7 @@ def text_at(path: Path) -> str | bytes | None:
     """The text of a manifest, whatever its container; None, or MixError, where there is none."""
     container = container_at(path)
     if container == "h5":
-        from mixcli.sources.clouds.modelnet import open_h5
+        from mixcli.files.hdf5 import open_h5
 
         with open_h5(path) as file:
             return text_of_h5(file)

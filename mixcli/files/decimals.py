@@ -7,11 +7,11 @@ import numpy as np
 from mixcli.jit import njit
 
 POWERS = 10.0 ** np.arange(23)  # all powers of ten that a double holds exactly
-MOST = 2**53  # and all whole numbers
+WHOLE = 2**53  # and all whole numbers up to here
 
 
 @njit()
-def decimals(text, start, values, powers):
+def decimals(text: np.ndarray, start: np.ndarray, values: np.ndarray, powers: np.ndarray) -> bool:
     """Fill values (T,) f64 with the numbers at start (T,) i64 of text (n,) u8; False where one is not simple.
 
     Simple is [-+]digits[.digits][e[-+]digits] up to white space whose digits make a whole number below 2^53, with a
@@ -25,18 +25,18 @@ def decimals(text, start, values, powers):
             sign = -1.0 if text[i] == 45 else 1.0
             i += 1
         digits, number, power = 0, 0, 0
-        while 48 <= text[i] <= 57 and number < MOST:
+        while 48 <= text[i] <= 57 and number < WHOLE:
             number = number * 10 + text[i] - 48
             digits += 1
             i += 1
         if text[i] == 46:  # .
             i += 1
-            while 48 <= text[i] <= 57 and number < MOST:
+            while 48 <= text[i] <= 57 and number < WHOLE:
                 number = number * 10 + text[i] - 48
                 digits += 1
                 power -= 1
                 i += 1
-        if digits == 0 or number >= MOST:
+        if digits == 0 or number >= WHOLE:
             return False
         if text[i] == 101 or text[i] == 69:  # e E
             i += 1

@@ -2,137 +2,39 @@
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
-import numpy as np
+from mixcli.errors import UsageError
+from mixcli.files import npy, obj, off, pcd, ply, stl, text
+from mixcli.files.shape import File, Geometry, opened
 
-from mixcli.errors import MixError, UsageError
-
-READERS = {
-    ".ply": "ply",
-    ".off": "off",
-    ".obj": "obj",
-    ".stl": "stl",
-    ".pcd": "pcd",
-    ".npy": "numpy_file",
-    ".xyz": "text",
-    ".txt": "text",
-    ".pts": "text",
-    ".csv": "text",
+READERS: dict[str, Callable[[File, int | None], Geometry]] = {
+    ".ply": ply.read,
+    ".off": off.read,
+    ".obj": obj.read,
+    ".stl": stl.read,
+    ".pcd": pcd.read,
+    ".npy": npy.read,
+    ".xyz": text.read,
+    ".txt": text.read,
+    ".pts": text.read,
+    ".csv": text.read,
 }
 SUFFIXES: tuple[str, ...] = tuple(READERS)
-MOST_BYTES = 256 << 20  # read of one file at once: a mesh of several million faces
-MOST_POINTS = 10_000_000  # of one cloud, and faces of one mesh: more is a header that lies, or no single shape
-AGAIN = "export or download it again"
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """What one file holds. Values are as stored: a NaN stays, and is found where clouds are checked."""
-
-    points: np.ndarray  # (P,3) f32, P at least 1
-    normals: np.ndarray | None = None  # (P,3) f32
-    seg: np.ndarray | None = None  # (P,) i64 part labels
-    faces: np.ndarray | None = None  # (F,3) i64 triangles, indices into points; polygons are split into fans
 
 
 def read_geometry(path: Path, limit: int | None = None) -> Geometry:
     """The cloud or mesh of one file, by its suffix (`SUFFIXES`).
 
     `limit`: the first so many points suffice, and of a cloud stored point by point no more of the file is read.
-    It does not hold for meshes. Raises MixError("<path>: reason; what to do") and nothing else.
+    It does not hold for meshes. Raises MixError at `path` and nothing else.
     """
     path = Path(path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise UsageError(f"{path}: no format with this suffix is read; convert it to one of {', '.join(SUFFIXES)}")
+        raise UsageError(
+            "no format with this suffix is read", at=path, advice=f"convert it to one of {', '.join(SUFFIXES)}"
+        )
     with opened(path) as file:
-        return import_module(f"mixcli.files.{reader}").read(file, limit)
-
-
-class File:
-    """A regular file of known size, read from its beginning; nothing longer than what it holds is allocated."""
-
-    def __init__(self, path: Path, file: BinaryIO, size: int):
-        self.path, self.file, self.size = path, file, size
-        self.lines_read = 0  # by `line`: where an address in the rest of a text begins
-
-    @property
-    def left(self) -> int:
-        return self.size - self.file.tell()
-
-    def bad(self, reason: str, advice: str = AGAIN) -> MixError:
-        return MixError(f"{self.path}: {reason}; {advice}")
-
-    def need(self, count: int) -> None:
-        """Refuse a header that promises more bytes than follow it."""
-        if count > self.left:
-            raise self.bad(f"its header promises {count:,} bytes more, but {self.left:,} follow: it is cut short")
-
-    def take(self, count: int) -> bytes:
-        """The next `count` bytes."""
-        self.need(count)
-        if count > MOST_BYTES:
-            raise self.bad(f"{count:,} bytes are too many for one shape", "split or simplify it")
-        taken = self.file.read(count)
-        if len(taken) < count:
-            raise self.bad("it became shorter while it was read", "leave it alone until mixcli is done")
-        return taken
-
-    def rest(self) -> bytes:
-        return self.take(max(0, self.left))
-
-    def line(self, longest: int) -> bytes:
-        """The next line with its end; of one that is longer, the first `longest` bytes."""
-        self.lines_read += 1
-        return self.file.readline(longest)
-
-    def skip(self, count: int) -> None:
-        self.need(count)
-        self.file.seek(count, os.SEEK_CUR)
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[File]:
-    """A regular file and not an empty one; anything else is refused before it is opened, as a pipe would wait."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise MixError(f"{path}: is {_kind(status.st_mode)}, not a file; name a file of points or faces")
-        if status.st_size == 0:
-            raise MixError(f"{path}: the file is empty; {AGAIN}")
-        with path.open("rb") as file:
-            yield File(path, file, status.st_size)
-    except OSError as e:
-        raise MixError(f"{path}: cannot be read ({e.strerror or e}); check its name and permissions") from e
-
-
-def _kind(mode: int) -> str:
-    if stat.S_ISDIR(mode):
-        return "a folder"
-    return "a pipe" if stat.S_ISFIFO(mode) else "a device or socket"
-
-
-def whole(file: File, values: np.ndarray, what: str) -> np.ndarray:
-    """(n,) numbers that must be whole ones -> i64. `what` names them in the error: "the part label of point"."""
-    if values.dtype.kind in "iu":
-        return values.astype(np.int64)
-    values = values.astype(np.float64)
-    wrong = ~((np.abs(values) < 2**53) & (np.floor(values) == values))
-    if wrong.any():
-        first = int(wrong.argmax())
-        raise file.bad(f"{what} {first} is {values[first]:g}, not a whole number")
-    return values.astype(np.int64)
-
-
-def floats(values: np.ndarray) -> np.ndarray:
-    """(P,C) numbers -> f32 of their own, rows contiguous; what does not fit becomes infinite."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return values.astype(np.float32, order="C")
+        return reader(file, limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixcli.files.geometry import MOST_POINTS, File, Geometry, floats
+from mixcli.files.shape import MOST_POINTS, File, Geometry, floats
 from mixcli.rng import uniforms
 
 

@@ -7,8 +7,8 @@ import re
 
 import numpy as np
 
-from mixcli.files.geometry import File, Geometry
-from mixcli.files.text import cloud
+from mixcli.files.columns import by_place
+from mixcli.files.shape import File, Geometry
 
 MAGIC = b"\x93NUMPY"
 LONGEST_HEADER = 4096
@@ -30,7 +30,7 @@ def read(file: File, limit: int | None) -> Geometry:
     else:
         rows = shape[0] if limit is None else min(shape[0], limit)
         table = np.frombuffer(file.take(rows * shape[1] * dtype.itemsize), dtype).reshape(rows, shape[1])
-    return cloud(file, table)
+    return by_place(file, table)
 
 
 def _header(file: File) -> tuple[np.dtype, bool, tuple[int, ...]]:
@@ -42,11 +42,11 @@ def _header(file: File) -> tuple[np.dtype, bool, tuple[int, ...]]:
     if length > LONGEST_HEADER:
         raise file.bad("it holds a structured array or its header is damaged", "save one cloud as (points, 3) floats")
     text = file.take(length)
-    found = {key: pattern.search(text) for key, pattern in KEYS.items()}
-    if not all(found.values()):
+    descr, order, shape = (KEYS[key].search(text) for key in ("descr", "order", "shape"))
+    if not (descr and order and shape):
         raise file.bad("it holds no plain array of numbers", "save one cloud as (points, 3) floats")
-    shape = tuple(map(int, re.findall(rb"\d+", found["shape"][1])))
-    return _dtype(file, found["descr"][2].decode("latin-1")), found["order"][1] == b"True", shape
+    sides = tuple(map(int, re.findall(rb"\d+", shape[1])))
+    return _dtype(file, descr[2].decode("latin-1")), order[1] == b"True", sides
 
 
 def _dtype(file: File, text: str) -> np.dtype:

@@ -11,7 +11,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Member(NamedTuple):
     info: zipfile.ZipInfo
     dtype: np.dtype
     shape: tuple[int, ...]
-    order: str  # 'C' or 'F'
+    order: Literal["C", "F"]
     start: int  # bytes of its header
 
     @property
@@ -61,7 +61,7 @@ class Member(NamedTuple):
         offset = self.info.header_offset + LOCAL.size + name + extra + self.start
         if signature != b"PK\3\4" or offset + self.nbytes > self.path.stat().st_size:
             raise _damaged(self.path, self.name, "its place in the file is not where the index says")
-        return np.memmap(self.path, self.dtype, "r", offset, self.shape, self.order).view(np.ndarray)
+        return np.memmap(self.path, self.dtype, "r", offset=offset, shape=self.shape, order=self.order).view(np.ndarray)
 
     def _decoded(self) -> np.ndarray:
         raw = np.empty(self.nbytes, np.uint8)
@@ -88,7 +88,7 @@ class Npz:
             with zipfile.ZipFile(path) as archive:
                 infos = archive.infolist()
         except TORN as e:
-            raise MixError(f"{path}: not a readable .npz file ({e}); copy or download it again") from e
+            raise MixError(f"not a readable .npz file ({e})", at=path, advice="copy or download it again") from e
         self.infos = {info.filename[:-4]: info for info in infos if info.filename.endswith(".npy")}
 
     @property
@@ -113,10 +113,14 @@ class Npz:
 
 def _check_sizes(path: Path, name: str, info: zipfile.ZipInfo, size: int) -> None:
     if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise MixError(f"{path}: '{name}' is encrypted or packed in an unusual way; write it with numpy.savez")
+        raise MixError(
+            f"'{name}' is encrypted or packed in an unusual way", at=path, advice="write it with numpy.savez"
+        )
     packed = min(info.compress_size, size)
     if info.file_size > max(1, packed) * (1 if info.compress_type == zipfile.ZIP_STORED else DEFLATE_LIMIT):
-        raise MixError(f"{path}: '{name}' declares {info.file_size:,} bytes but holds {packed:,}; the file is damaged")
+        raise MixError(
+            f"'{name}' declares {info.file_size:,} bytes but holds {packed:,}", at=path, advice="the file is damaged"
+        )
 
 
 def _header(path: Path, name: str, stream: IO[bytes]) -> tuple[str, int]:
@@ -131,7 +135,7 @@ def _header(path: Path, name: str, stream: IO[bytes]) -> tuple[str, int]:
     return stream.read(length).decode("latin-1"), 8 + width + length
 
 
-def _parsed(path: Path, name: str, text: str) -> tuple[np.dtype, tuple[int, ...], str]:
+def _parsed(path: Path, name: str, text: str) -> tuple[np.dtype, tuple[int, ...], Literal["C", "F"]]:
     """Type, shape and order. The header is a Python literal, of which only these three forms are understood."""
     descr, order, shape = (pattern.search(text) for pattern in (DESCR, ORDER, SHAPE))
     sides = shape[1].replace(",", " ").split() if shape else []
@@ -139,9 +143,11 @@ def _parsed(path: Path, name: str, text: str) -> tuple[np.dtype, tuple[int, ...]
         raise _damaged(path, name, "its header is none of numpy's")
     if not PLAIN.fullmatch(descr[2] or ""):
         kind = "pickled objects" if (descr[2] or "").endswith("O") else "records" if not descr[2] else repr(descr[2])
-        raise MixError(f"{path}: '{name}' holds {kind}, which are not read; write it as an array of numbers or strings")
+        raise MixError(
+            f"'{name}' holds {kind}, which are not read", at=path, advice="write it as an array of numbers or strings"
+        )
     return np.dtype(descr[2]), tuple(map(int, sides)), "F" if order[1] == "True" else "C"
 
 
 def _damaged(path: Path, name: str, why: str) -> MixError:
-    return MixError(f"{path}: '{name}' cannot be read ({why}); copy or download the file again")
+    return MixError(f"'{name}' cannot be read ({why})", at=path, advice="copy or download the file again")

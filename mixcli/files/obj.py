@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 
-from mixcli.files.geometry import File, Geometry, floats
 from mixcli.files.meshes import triangles
+from mixcli.files.shape import File, Geometry, floats
 from mixcli.files.text_rows import Rows, lines_of, parse, rest_of
 
 COMMENT = re.compile(rb"#[^\n]*")

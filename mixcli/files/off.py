@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 
-from mixcli.files.geometry import File, Geometry, floats
 from mixcli.files.meshes import triangles
+from mixcli.files.shape import File, Geometry, floats
 from mixcli.files.text_rows import Rows, parse, rest_of
 
 MAGIC = re.compile(rb"(ST)?(C)?(N)?(4)?(n)?OFF")  # OFF490 518 0: some of ModelNet's files have no line break here

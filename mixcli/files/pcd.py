@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixcli.files.geometry import MOST_BYTES, File, Geometry, floats, whole
+from mixcli.files.columns import PCD, by_name
 from mixcli.files.lzf import decompress
+from mixcli.files.shape import MOST_BYTES, File, Geometry
 from mixcli.files.text_rows import parse, read_rows
 
 KEYWORDS = {"VERSION", "FIELDS", "SIZE", "TYPE", "COUNT", "WIDTH", "HEIGHT", "VIEWPOINT", "POINTS", "DATA"}
 LONGEST_HEADER = 1 << 16  # bytes
 KINDS = {"F": "f", "I": "i", "U": "u"}
-NORMALS = ("normal_x", "normal_y", "normal_z")
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,7 @@ def read(file: File, limit: int | None) -> Geometry:
     """Points, with normals of `normal_x normal_y normal_z` and part labels of `label`, the library's own names."""
     fields, points, form = _header(file)
     rows = points if limit is None else min(points, limit)
-    columns = FORMS[form](file, fields, points, rows)
-    if not {"x", "y", "z"} <= set(columns):
-        raise file.bad("its points have no x, y and z", "export it again")
-    normals = _together(columns, NORMALS) if set(NORMALS) <= set(columns) else None
-    seg = whole(file, columns["label"], "the label of point") if "label" in columns else None
-    return Geometry(_together(columns, ("x", "y", "z")), normals, seg)
-
-
-def _together(columns: dict[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray:
-    return np.stack([floats(columns[name]) for name in names], 1)
+    return by_name(file, FORMS[form](file, fields, points, rows), PCD)
 
 
 def _header(file: File) -> tuple[list[Field], int, str]:
@@ -59,9 +50,9 @@ def _header(file: File) -> tuple[list[Field], int, str]:
 
 def _words(file: File) -> dict[str, list[str]]:
     """What follows each keyword, up to DATA, which is the last; COLUMNS is the old name of FIELDS."""
-    found: dict[str, list[str]] = {}
+    header: dict[str, list[str]] = {}
     left = LONGEST_HEADER
-    while "DATA" not in found:
+    while "DATA" not in header:
         line = file.line(left)
         left -= len(line)
         words = line.decode("utf-8", "replace").split()
@@ -70,8 +61,8 @@ def _words(file: File) -> dict[str, list[str]]:
         if words and not words[0].startswith("#"):
             if words[0] not in KEYWORDS or len(words) == 1:
                 raise file.bad(f"its header has a line that does not fit: {line[:40].decode('latin-1')!a}")
-            found[words[0]] = words[1:]
-    return found
+            header[words[0]] = words[1:]
+    return header
 
 
 def _whole(file: File, words: list[str]) -> list[int]:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image, features
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
@@ -37,7 +38,33 @@ METHOD = 2  # of WebP, 0 to 6: as small as 4 within 3 %, and 2 to 3 times as fas
 
 
 @dataclass(frozen=True)
-class Png:
+class Encoding:
+    """How pictures become files."""
+
+    suffix: ClassVar[str]
+    lossy: ClassVar[bool]
+    shares: ClassVar[tuple[float, float]]  # bytes of a file to one of pixels: a photograph, a drawing
+    most_side: ClassVar[int]  # pixels
+    reader: ClassVar[type[ImageFile]]
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What decides the pixels."""
+        return {}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of Pillow's writer."""
+        raise NotImplementedError
+
+    @staticmethod
+    def promises(data: bytes, height: int, width: int, colour: int) -> bool:
+        """Whether a file's first bytes may be those of such a picture. colour: PNG's type."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Png(Encoding):
     """Nothing is lost.
 
     level: zlib's, 0 (none) to 9. 1 compresses runs only, which for photographs is as small as 6 and 3 times as fast;
@@ -46,20 +73,15 @@ class Png:
 
     level: int = LEVEL
 
-    suffix: ClassVar[str] = ".png"
-    lossy: ClassVar[bool] = False
-    shares: ClassVar[tuple[float, float]] = 0.6, 0.05  # bytes of a file to one of pixels: a photograph, a drawing
-    most_side: ClassVar[int] = 1 << 31
-    reader: ClassVar[Any] = PngImageFile
+    suffix = ".png"
+    lossy = False
+    shares = 0.6, 0.05
+    most_side = 1 << 31
+    reader = PngImageFile
 
     def __post_init__(self) -> None:
         if not 0 <= self.level <= 9:
-            raise UsageError(f"--png-level {self.level}: must be 0 to 9")
-
-    @property
-    def recorded(self) -> dict[str, Any]:
-        """What decides the pixels."""
-        return {}
+            raise UsageError("must be 0 to 9", at=f"--png-level {self.level}")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -71,21 +93,20 @@ class Png:
 
 
 @dataclass(frozen=True)
-class Lossy:
+class Lossy(Encoding):
     """What `.jpg` and `.webp` share. quality: 1 to 100."""
 
     quality: int = 0
     subsampling: str = HALF
 
-    lossy: ClassVar[bool] = True
+    lossy = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:
-            raise UsageError(f"--quality {self.quality}: must be 1 to 100")
+            raise UsageError("must be 1 to 100", at=f"--quality {self.quality}")
 
     @property
     def recorded(self) -> dict[str, Any]:
-        """What decides the pixels."""
         return {"encoding": self.suffix[1:], "quality": self.quality, "subsampling": self.subsampling}
 
 
@@ -96,10 +117,10 @@ class Jpg(Lossy):
     quality: int = 95
     subsampling: str = ""  # by default 4:4:4 for quality 90 or more, else 4:2:0
 
-    suffix: ClassVar[str] = ".jpg"
-    shares: ClassVar[tuple[float, float]] = 0.25, 0.01
-    most_side: ClassVar[int] = 65535
-    reader: ClassVar[Any] = JpegImageFile
+    suffix = ".jpg"
+    shares = 0.25, 0.01
+    most_side = 65535
+    reader = JpegImageFile
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -120,15 +141,17 @@ class Webp(Lossy):
 
     quality: int = 90
 
-    suffix: ClassVar[str] = ".webp"
-    shares: ClassVar[tuple[float, float]] = 0.1, 0.005
-    most_side: ClassVar[int] = 16383
-    reader: ClassVar[Any] = WebPImageFile
+    suffix = ".webp"
+    shares = 0.1, 0.005
+    most_side = 16383
+    reader = WebPImageFile
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not features.check("webp"):
-            raise UsageError("--format webp: this Pillow was built without WebP; install another, or take jpg")
+            raise UsageError(
+                "this Pillow was built without WebP", at="--format webp", advice="install another, or take jpg"
+            )
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -142,25 +165,30 @@ class Webp(Lossy):
         return tuple(side & 0x3FFF for side in struct.unpack("<HH", data[26:30])) == (width, height)
 
 
-Encoding = Png | Lossy
-KINDS: dict[str, type[Png] | type[Jpg] | type[Webp]] = {"png": Png, "jpg": Jpg, "webp": Webp}
+LOSSY: dict[str, type[Lossy]] = {"jpg": Jpg, "webp": Webp}
+KINDS: dict[str, type[Encoding]] = {"png": Png, **LOSSY}
 
 
 def encoding(name: str = "png", quality: int | None = None, level: int | None = None) -> Encoding:
     """Of "png", "jpg" or "webp"; UsageError where a setting is not for it."""
-    kind = KINDS[name]
-    if quality is not None and not issubclass(kind, Lossy):
-        raise UsageError(f"--quality {quality}: is for jpg and webp, and .png loses nothing; leave it out")
-    if level is not None and kind is not Png:
-        raise UsageError(f"--png-level {level}: is for .png, and {kind.suffix} is written; leave it out")
-    setting = quality if issubclass(kind, Lossy) else level
-    return kind() if setting is None else kind(setting)
+    lossy = LOSSY.get(name)
+    if quality is not None and lossy is None:
+        raise UsageError(
+            "is for jpg and webp, and .png loses nothing", at=f"--quality {quality}", advice="leave it out"
+        )
+    if level is not None and lossy is not None:
+        raise UsageError(
+            f"is for .png, and {lossy.suffix} is written", at=f"--png-level {level}", advice="leave it out"
+        )
+    if lossy is None:
+        return Png() if level is None else Png(level)
+    return lossy() if quality is None else lossy(quality)
 
 
 def recorded(recipe: Mapping[str, Any]) -> Encoding | None:
     """What the pixels of a dataset went through, by its recipe; None where nothing was lost."""
     name = recipe.get("encoding")
-    return name and KINDS[name](recipe["quality"], recipe["subsampling"])
+    return LOSSY[name](recipe["quality"], recipe["subsampling"]) if name else None
 
 
 def encoded(picture: np.ndarray, how: Encoding) -> bytes:
@@ -181,9 +209,9 @@ def decoded(data: bytes, shape: tuple[int, ...], how: Encoding, address: str) ->
                 return np.asarray(image)
         except Exception as e:  # Pillow's reader raises whatever a damaged byte leads it to
             reason = " ".join(str(e).split())[:80] or type(e).__name__
-            raise MixError(f"{address}: is damaged or cut short ({reason})") from e
+            raise MixError(f"is damaged or cut short ({reason})", at=address) from e
     what = f"{word} {how.suffix} of {width} x {height} pixels, 8 bits deep"
-    raise MixError(f"{address}: is no {what}, as the rows of this dataset are; it was changed")
+    raise MixError(f"is no {what}, as the rows of this dataset are", at=address, advice="it was changed")
 
 
 def alike(stored: np.ndarray, made: np.ndarray, how: Encoding | None) -> bool:
@@ -217,10 +245,10 @@ def through(pictures: np.ndarray, how: Encoding) -> np.ndarray:
     return np.stack([decoded(encoded(picture, how), picture.shape, how, "") for picture in pictures])
 
 
-def versions(how: Lossy) -> dict[str, str]:
+def versions(how: Encoding) -> dict[str, str]:
     """Of Pillow, and of the decoder that it was built with."""
     turbo = features.version("libjpeg_turbo")
     library, part = ("libjpeg-turbo", "libjpeg_turbo") if turbo else ("libjpeg", "jpg")
     if how.suffix == Webp.suffix:
         library, part = "libwebp", "webp"
-    return {"pillow": Image.__version__, library: features.version(part)}
+    return {"pillow": Image.__version__, library: features.version(part) or "unknown"}

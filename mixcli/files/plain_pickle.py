@@ -10,7 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -84,9 +84,10 @@ class Array:
         size = self.content.size if isinstance(self.content, Span) else len(self.content)
         if math.prod(self.shape) * dtype.itemsize != size or not size:
             raise Refused(f"it declares an array of {self.shape} {dtype} and holds {size:,} bytes of it")
-        order = "F" if self.by_columns else "C"
+        order: Literal["F", "C"] = "F" if self.by_columns else "C"
         if isinstance(self.content, Span):
-            return np.memmap(path, dtype, "r", self.content.start, self.shape, order).view(np.ndarray)
+            start = self.content.start
+            return np.memmap(path, dtype, "r", offset=start, shape=self.shape, order=order).view(np.ndarray)
         return np.ndarray(self.shape, dtype, self.content, order=order)
 
 
@@ -142,11 +143,11 @@ class _Machine:
             raise Refused(f"it asks for what no such file does (opcode {code!r})")
 
     def take(self, size: int) -> bytes:
-        found = self.data[self.at : self.at + size]
-        if len(found) < size:
+        taken = self.data[self.at : self.at + size]
+        if len(taken) < size:
             raise Refused("it is cut short")
         self.at += size
-        return found
+        return taken
 
     def text(self, width: int, kind: type) -> bytes | str | Span:
         size = int.from_bytes(self.take(width), "little")
@@ -164,9 +165,9 @@ class _Machine:
     def popped(self) -> list[Any]:
         """What lies above the last mark."""
         at = self.marks.pop()
-        found = self.stack[at:]
+        items = self.stack[at:]
         del self.stack[at:]
-        return found
+        return items
 
     def name(self, module: str, name: str) -> None:
         if f"{module}.{name}" not in ALLOWED:
@@ -187,21 +188,22 @@ class _Machine:
     def reduce(self) -> None:
         args, function = self.stack.pop(), self.stack.pop()
         call = function.name.rpartition(".")[2]
+        made: Array | Kind | bytes
         if call == "_reconstruct":
-            found = Array()
+            made = Array()
         elif call == "dtype":
-            found = Kind(_ascii(args[0]))
+            made = Kind(_ascii(args[0]))
         elif call == "encode" and args[1] == "latin1":
             self.encoded += len(args[0])
             if self.encoded > len(self.data):  # a text of the memo may be asked for any number of times
                 raise Refused("it holds more than the file does")
-            found = args[0].encode("latin1")
+            made = args[0].encode("latin1")
         elif call == "_frombuffer":
             content, kind, shape, order = args
-            found = Array(kind, shape, order == "F", content)
+            made = Array(kind, shape, order == "F", content)
         else:
             raise Refused(f"it calls {function.name!r}, which no such file does")
-        self.stack.append(found)
+        self.stack.append(made)
 
     def build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]

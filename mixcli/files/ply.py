@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from mixcli.files.geometry import File, Geometry, floats, opened, whole
+from mixcli.files.columns import PLY, by_name
 from mixcli.files.meshes import triangles
 from mixcli.files.ply_body import Table, read_tables
 from mixcli.files.ply_header import Header, read_header
-
-SEG = ("seg", "part")  # a vertex property of one of these names is the part label; `label` is mostly the class
+from mixcli.files.shape import File, Geometry, opened
 
 
 def read(file: File, limit: int | None) -> Geometry:
     """Points, with normals of `nx ny nz` and part labels of `seg` or `part`; with faces it is a mesh."""
     vertices, faces, _ = _read(file, limit)
-    points, normals = (_together(vertices.columns, names) for names in ("x y z", "nx ny nz"))
-    if points is None:
-        raise file.bad("its vertices have no x, y and z", "export it again")
-    name = next((name for name in SEG if name in vertices.columns), None)
-    seg = whole(file, vertices.columns[name], f"the {name} of point") if name else None
-    return Geometry(points, normals, seg, faces)
+    return replace(by_name(file, vertices.columns, PLY), faces=faces)
 
 
 def read_ply_columns(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray | None, list[str]]:
@@ -52,10 +46,3 @@ def _faces(file: File, table: Table, points: int) -> np.ndarray:
     if corners is None:
         raise file.bad("its faces have no list vertex_indices", "export it again")
     return triangles(file, corners.entries, corners.first, corners.count, points)
-
-
-def _together(columns: Mapping[str, np.ndarray], names: str) -> np.ndarray | None:
-    """Three columns as (P,3) f32; None where one is missing."""
-    if not all(name in columns for name in names.split()):
-        return None
-    return np.stack([floats(columns[name]) for name in names.split()], 1)

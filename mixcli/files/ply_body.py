@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mixcli.errors import MixError
-from mixcli.files.geometry import MOST_POINTS, File
 from mixcli.files.ply_header import Element, Property
+from mixcli.files.shape import MOST_POINTS, File
 from mixcli.files.text_rows import Rows, parse, read_rows
 
 
@@ -77,7 +77,7 @@ def _listed(file: File, element: Element, data: bytes, at: int) -> tuple[Table, 
         starts, counts, end = _walk(file, element, data, at, element.count)
     table = Table()
     for i, p in enumerate(element.properties):
-        entries = _entries(data, at, end, starts[:, i], counts[:, i], p)
+        entries = _entries(np.frombuffer(data, np.uint8)[at:end], starts[:, i] - at, counts[:, i], p)
         if p.length is None:
             table.columns[p.name] = entries
         else:
@@ -87,7 +87,7 @@ def _listed(file: File, element: Element, data: bytes, at: int) -> tuple[Table, 
 
 def _walk(file: File, element: Element, data: bytes, at: int, rows: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Of each property of each row the place of its first entry and their number, (rows,p) i64, and the end."""
-    found = array("q")
+    places = array("q")
     plan = [(p.length and struct.Struct(_code(p.length)), p.dtype.itemsize) for p in element.properties]
     for _ in range(rows):
         for length, size in plan:
@@ -97,11 +97,11 @@ def _walk(file: File, element: Element, data: bytes, at: int, rows: int) -> tupl
                     raise _cut_short(file, element)
                 count = length.unpack_from(data, at)[0]
                 at += length.size
-            found.extend((at, count))
+            places.extend((at, count))
             at += max(count, 0) * size
         if at > len(data):
             raise _cut_short(file, element)
-    table = np.array(found, np.int64).reshape(rows, len(plan), 2)
+    table = np.array(places, np.int64).reshape(rows, len(plan), 2)
     if (table[:, :, 1] < 0).any():
         raise file.bad(f"{element.name[:24]!a} has a list of negative length")
     return table[:, :, 0], table[:, :, 1], at
@@ -121,14 +121,14 @@ def _same(element: Element, data: bytes, starts: np.ndarray, counts: np.ndarray)
     return True
 
 
-def _entries(data: bytes, at: int, end: int, start: np.ndarray, count: np.ndarray, p: Property) -> np.ndarray:
-    """All rows' entries of one property, one after the other: the bytes between each first and last."""
+def _entries(data: np.ndarray, start: np.ndarray, count: np.ndarray, p: Property) -> np.ndarray:
+    """All rows' entries of one property, one after the other: the bytes between each first and last. data (n,) u8."""
     filled = count > 0
-    edge = np.zeros(end - at + 1, np.int8)
-    edge[start[filled] - at] += 1
-    edge[(start + count * p.dtype.itemsize)[filled] - at] -= 1
+    edge = np.zeros(len(data) + 1, np.int8)
+    edge[start[filled]] += 1
+    edge[(start + count * p.dtype.itemsize)[filled]] -= 1
     inside = np.cumsum(edge, dtype=np.int8)[:-1].view(bool)
-    entries = np.frombuffer(data, np.uint8)[at:end][inside].view(p.dtype)
+    entries = data[inside].view(p.dtype)
     return entries.astype(p.dtype.newbyteorder("="))
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mixcli.files.geometry import File, MixError
+from mixcli.errors import MixError
+from mixcli.files.shape import File
 
 LONGEST_HEADER = 1 << 20  # bytes
 FORMS = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">"}
@@ -74,7 +75,8 @@ def _lines(file: File) -> list[tuple[list[str], str]]:
     """Lines between `ply` and `end_header`, each as its words and as it stands, without the empty ones."""
     if file.line(16).rstrip() != b"ply":
         raise file.bad("it does not begin with the line 'ply'", "check its suffix, or export it again")
-    lines, left = [], LONGEST_HEADER
+    lines: list[tuple[list[str], str]] = []
+    left = LONGEST_HEADER
     while True:
         line = file.line(left)
         left -= len(line)
@@ -97,8 +99,9 @@ def _add_element(file: File, elements: dict[str, Element], words: list[str], tex
 
 def _add_property(file: File, elements: dict[str, Element], words: list[str], text: str, order: str) -> None:
     is_list = words[1:2] == ["list"]
-    types = [TYPES.get(word) for word in words[1 + is_list : -1]]
-    if not elements or len(types) != 1 + is_list or None in types or (is_list and types[0].startswith("f")):
+    names = words[1 + is_list : -1]
+    types = [TYPES[name] for name in names if name in TYPES]
+    if not elements or not len(types) == len(names) == 1 + is_list or (is_list and types[0].startswith("f")):
         raise _odd(file, text)
     dtypes = [np.dtype(order + name) for name in types]
     element = next(reversed(elements.values()))

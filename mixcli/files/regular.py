@@ -14,20 +14,20 @@ MOST_LIST_BYTES = 16 << 20  # ten times ShapeNetPart's longest
 def require_file(path: Path) -> Path:
     """The path, if it is a file with content of its own: no device, no FIFO, nothing of the kernel's."""
     if not os.path.lexists(path):
-        raise MixError(f"{path}: no such file")
+        raise MixError("no such file", at=path)
     if not os.path.isfile(path) or os.path.realpath(path).startswith(KERNEL):
-        raise MixError(f"{path}: is not a regular file; copy what it holds to one and give that")
+        raise MixError("is not a regular file", at=path, advice="copy what it holds to one and give that")
     if not os.access(path, os.R_OK):
-        raise MixError(f"{path}: may not be read; change its permissions")
+        raise MixError("may not be read", at=path, advice="change its permissions")
     return path
 
 
 def require_folder(path: Path) -> Path:
     """The path of a folder, if it may be listed and is none of the kernel's."""
     if (os.path.realpath(path) + "/").startswith(KERNEL):
-        raise MixError(f"{path}: belongs to the running system and holds no data; give a folder of files")
+        raise MixError("belongs to the running system and holds no data", at=path, advice="give a folder of files")
     if not os.access(path, os.R_OK | os.X_OK):
-        raise MixError(f"{path}: may not be listed; change its permissions")
+        raise MixError("may not be listed", at=path, advice="change its permissions")
     return path
 
 
@@ -35,7 +35,9 @@ def require_inside(path: Path, root: Path) -> Path:
     """The path, if no symlink leads it out of `root`."""
     real, home = os.path.realpath(path), os.path.realpath(root)
     if os.path.commonpath([real, home]) != home:
-        raise MixError(f"{path}: is a link that leads out of {root}; it is not followed, put the file itself there")
+        raise MixError(
+            f"is a link that leads out of {root}", at=path, advice="it is not followed, put the file itself there"
+        )
     return path
 
 
@@ -43,6 +45,8 @@ def read_lines(path: Path) -> list[str]:
     """Lines of a list, stripped. Bytes that are not UTF-8 are kept the way file names keep them."""
     size = require_file(path).stat().st_size
     if size > MOST_LIST_BYTES:
-        raise MixError(f"{path}: {size:,} bytes are too many for a list; give the folder or the file that holds clouds")
+        raise MixError(
+            f"{size:,} bytes are too many for a list", at=path, advice="give the folder or the file that holds clouds"
+        )
     text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
     return [line.strip() for line in text.split("\n")]

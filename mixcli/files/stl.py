@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from mixcli.files.geometry import MOST_POINTS, File, Geometry, floats
+from mixcli.files.shape import MOST_POINTS, File, Geometry, floats
 from mixcli.files.text_rows import lines_of, parse, rest_of
 
 HEADER = 84  # 80 bytes of anything, then how many triangles

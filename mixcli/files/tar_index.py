@@ -32,9 +32,10 @@ def members(path: Path) -> Iterator[Member]:
     """Every member in its order. MixError where the archive is cut short, damaged or compressed."""
     whole = require_file(path).stat().st_size
     if not whole:
-        raise MixError(f"{path}: the file is empty; copy or download it again")
+        raise MixError("the file is empty", at=path, advice="copy or download it again")
     with open(path, "rb", buffering=0) as file:
-        at, extra = 0, {}
+        at = 0
+        extra: dict[str, str] = {}
         while at < whole:
             file.seek(at)
             header = file.read(BLOCK)
@@ -44,7 +45,7 @@ def members(path: Path) -> Iterator[Member]:
             if kind in LINKS or kind == FOLDER:
                 size = 0
             if at + BLOCK + size > whole:
-                raise MixError(f"{path}: is cut short in {_name(header, extra)!r}; copy or download it again")
+                raise MixError(f"is cut short in {_name(header, extra)!r}", at=path, advice="copy or download it again")
             if kind in (LONG_NAME, LONG_LINK, PAX, GLOBAL_PAX):
                 extra |= _extra(path, kind, file, size, at)
             else:
@@ -52,18 +53,18 @@ def members(path: Path) -> Iterator[Member]:
                     yield Member(_name(header, extra), _kind(kind, extra), at + BLOCK, size)
                 extra = {}
             at += BLOCK + -(-size // BLOCK) * BLOCK
-    raise MixError(f"{path}: has no end mark, so members may be missing; copy, download or make it again")
+    raise MixError("has no end mark, so members may be missing", at=path, advice="copy, download or make it again")
 
 
 def _checked(path: Path, header: bytes, at: int) -> bytes:
     """The type of a member whose header adds up."""
     if len(header) < BLOCK:
-        raise MixError(f"{path}: is cut short at byte {at:,}; copy or download it again")
+        raise MixError(f"is cut short at byte {at:,}", at=path, advice="copy or download it again")
     if _number(header[148:156]) != sum(header) - sum(header[148:156]) + 8 * ord(" "):
         if at == 0 and header[:2] == b"\x1f\x8b":
-            raise MixError(f"{path}: is compressed, and samples are read where they lie; gunzip it first")
+            raise MixError("is compressed, and samples are read where they lie", at=path, advice="gunzip it first")
         what = "is no tar archive" if at == 0 else f"is damaged at byte {at:,}"
-        raise MixError(f"{path}: {what}; copy or download it again")
+        raise MixError(what, at=path, advice="copy or download it again")
     return header[156:157]
 
 
@@ -80,7 +81,7 @@ def _size(path: Path, header: bytes, at: int, extra: dict[str, str]) -> int:
     if (text := extra.get("size")) is not None:
         size = int(text) if text.isdecimal() and len(text) < 19 else None
     if size is None:
-        raise MixError(f"{path}: is damaged at byte {at:,}; copy or download it again")
+        raise MixError(f"is damaged at byte {at:,}", at=path, advice="copy or download it again")
     return size
 
 
@@ -102,7 +103,7 @@ def _kind(kind: bytes, extra: dict[str, str]) -> str:
 def _extra(path: Path, kind: bytes, file: BinaryIO, size: int, at: int) -> dict[str, str]:
     """What a member says of the next one; what it says of all of them is not believed."""
     if size > MOST_EXTRA:
-        raise MixError(f"{path}: has a name of {size:,} bytes at byte {at:,}; the archive is damaged")
+        raise MixError(f"has a name of {size:,} bytes at byte {at:,}", at=path, advice="the archive is damaged")
     data = file.read(size)
     if kind == LONG_NAME:
         return {"path": os.fsdecode(data.partition(b"\0")[0])}

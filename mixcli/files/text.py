@@ -1,14 +1,8 @@
 """Clouds as rows of numbers: `.txt`, `.xyz`, `.pts` and `.csv`.
 
 Numbers stand between spaces, tabs, commas or semicolons; a comma within a number is a decimal point. Comments begin
-with `#` or `//`; a first line of words is a header; a `.pts` file may begin with its number of points. Columns have
-no names, so their number decides:
-
-- 3: x y z.
-- 6: x y z and the normal (modelnet40_normal_resampled).
-- 7: x y z, the normal and the part label (ShapeNetPart).
-- any other number: x y z; a fourth may be an intensity, a label or a weight, so the rest is left out.
-- 6 or 7 of which columns 4 to 6 are whole numbers beyond ±1: those are colours, and the rest is left out.
+with `#` or `//`; a first line of words is a header; a `.pts` file may begin with its number of points. What a column
+means, its place says (`columns.by_place`).
 """
 
 from __future__ import annotations
@@ -16,9 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import numpy as np
-
-from mixcli.files.geometry import File, Geometry, floats, whole
+from mixcli.files.columns import by_place
+from mixcli.files.shape import File, Geometry
 from mixcli.files.text_rows import parse, read_rows
 
 COMMENT = re.compile(rb"(?:#|//)[^\n]*")
@@ -30,23 +23,7 @@ def read(file: File, limit: int | None) -> Geometry:
     rows = read_rows(file, limit, lambda file, text: parse(file, _plain(text)))
     if not len(rows):
         raise file.bad("it holds no row of numbers", "write one point a line: x y z")
-    return cloud(file, rows.table(file))
-
-
-def cloud(file: File, table: np.ndarray) -> Geometry:
-    """A cloud of rows whose columns have no names, by the rule above. (P,C) numbers."""
-    columns = table.shape[1]
-    if columns < 3:
-        raise file.bad(f"its rows have {columns} numbers", "a point needs three: x y z")
-    points = floats(table[:, :3])
-    if columns not in (6, 7) or _are_colours(table[:, 3:6]):
-        return Geometry(points)
-    seg = whole(file, table[:, 6], "the part label of point") if columns == 7 else None
-    return Geometry(points, floats(table[:, 3:6]), seg)
-
-
-def _are_colours(values: np.ndarray) -> bool:
-    return bool((np.floor(values) == values).all() and (np.abs(values) > 1).any())
+    return by_place(file, rows.table(file))
 
 
 def _plain(text: bytes) -> bytes:

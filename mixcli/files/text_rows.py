@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mixcli.files.decimals import POWERS, decimals
-from mixcli.files.geometry import MOST_POINTS, File
+from mixcli.files.shape import MOST_POINTS, File
 from mixcli.jit import have_numba
 
 SLACK = 64  # lines read beyond the wanted ones, for headers, comments and blank lines
@@ -118,11 +118,11 @@ def _numbers(file: File, text: bytes, count: int) -> np.ndarray:
 
 
 def _not_a_number(file: File, text: bytes) -> Exception:
-    found = NOT_A_NUMBER.search(text)
-    if not found:
+    word = NOT_A_NUMBER.search(text)
+    if not word:
         return file.bad("its text is not made of numbers")
-    line = text.count(b"\n", 0, found.start()) + 1 + file.lines_read
-    return file.bad(f"line {line}: {found[0][:24].decode('latin-1')!a} is not a number")
+    line = text.count(b"\n", 0, word.start()) + 1 + file.lines_read
+    return file.bad(f"line {line}: {word[0][:24].decode('latin-1')!a} is not a number")
 
 
 def lines_of(text: bytes, keyword: bytes) -> bytes:

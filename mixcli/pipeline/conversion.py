@@ -16,7 +16,7 @@ from mixcli.pipeline.merge import write
 from mixcli.pipeline.report import Report
 from mixcli.pipeline.run import Result, run
 from mixcli.sources.any_source import open_any
-from mixcli.sources.source import Reading
+from mixcli.sources.reading import Reading
 
 if TYPE_CHECKING:
     from mixcli.files.picture_files import Encoding
@@ -31,7 +31,7 @@ def convert(source: str, out: str, points: int | None = None, report: Report | N
     report, folder = report or Report(), str(out).endswith("/")
     if not is_mixed(Path(source)):
         reading = Reading(arguments.get("split", "auto"), arguments.get("drop_background", False))
-        method = get("convert")(on=open_any([str(source)], reading)[1])
+        method = get("convert")(on=open_any([str(source)], reading).data)
         return run(Job(method, (str(source),), Path(out), folder=folder, points=points, **arguments), report)
     plain = Job.__dataclass_fields__
     for name, value in {**arguments, "points": points}.items():

@@ -12,7 +12,7 @@ from mixcli.datasets.schema import MOST_SHARDS
 from mixcli.errors import UsageError
 from mixcli.methods import FROM_A_MODEL, OF_A_LAYER
 from mixcli.sources.named_files import Listed, Root
-from mixcli.sources.source import Reading
+from mixcli.sources.reading import Reading
 
 if TYPE_CHECKING:
     from mixcli.files.picture_files import Encoding

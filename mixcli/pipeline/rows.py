@@ -7,7 +7,7 @@ import numpy as np
 from mixcli.data.fields import Field, labels
 from mixcli.data.images import MixedImages
 from mixcli.data.points import Mixed
-from mixcli.sources.source import Source
+from mixcli.sources.contract import Source
 
 OF_A_MIX = {"index": "point_source"}  # where a field has another name than the tensor of the mix
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-import os
-import re
 from pathlib import Path
 
 from mixcli.datasets.recognise import is_mixed
@@ -12,9 +9,12 @@ from mixcli.errors import UsageError
 from mixcli.files.geometry import SUFFIXES as GEOMETRY
 from mixcli.files.regular import require_file, require_folder
 from mixcli.sources.clouds.id_lists import id_lists, is_id_list
+from mixcli.sources.clouds.recognise import holds_clouds, is_row_of_numbers
 from mixcli.sources.clouds.shapenet import is_shapenet, split_lists
 from mixcli.sources.file_splits import STACKED, listed_files, split_of, stacked_files
+from mixcli.sources.foreign import ForeignArgument
 from mixcli.sources.named_files import Listed
+from mixcli.sources.named_paths import matching
 
 PICKLES = (".dat", ".pkl", ".pickle")
 
@@ -29,15 +29,7 @@ def expand(argument: str | Listed, split: str, notes: list[str]) -> list[Path | 
     if isinstance(argument, Listed):
         clouds, others = argument.split(GEOMETRY)
         return [*clouds, *(part for path in others for part in _one(path, split, notes))]
-    path, argument = Path(argument), str(argument)
-    if os.path.lexists(path):
-        return _one(path, split, notes)
-    if not glob.has_magic(argument):
-        raise UsageError(f"--in {argument}: no such file or folder")
-    found = sorted(map(Path, glob.glob(argument)))
-    if not found:
-        raise UsageError(f"--in {argument}: no file matches")
-    return [part for path in found for part in _one(path, split, notes)]
+    return [part for path in matching(argument) for part in _one(path, split, notes)]
 
 
 def _one(path: Path, split: str, notes: list[str]) -> list[Path]:
@@ -50,11 +42,15 @@ def _one(path: Path, split: str, notes: list[str]) -> list[Path]:
         return [_of(path, split, notes)] if is_id_list(path) else listed_files(path)
     if suffix in PICKLES:
         raise UsageError(
-            f"{path}: is not read, since a pickle can run programs; give the folder of clouds that it was made from"
+            "is not read, since a pickle can run programs",
+            at=path,
+            advice="give the folder of clouds that it was made from",
         )
     if suffix in GEOMETRY:
-        raise UsageError(f"{path}: is one cloud without a label; give the folder that holds a folder for each class")
-    raise UsageError(f"{path}: cannot be read; {READABLE}")
+        raise UsageError(
+            "is one cloud without a label", at=path, advice="give the folder that holds a folder for each class"
+        )
+    raise ForeignArgument("cannot be read", at=path, advice=READABLE, bare=True)
 
 
 def _of(path: Path, split: str, notes: list[str]) -> Path:
@@ -69,8 +65,7 @@ def _of(path: Path, split: str, notes: list[str]) -> Path:
 def _is_cloud(path: Path) -> bool:
     """Whether the first line of a .txt file is numbers: a cloud, no list."""
     with open(path, "rb") as file:
-        words = re.split(rb"[,;\s]+", file.readline(1000).strip())
-    return all(re.fullmatch(rb"[-+]?\d*\.?\d+([eE][-+]?\d+)?", word) for word in words) and len(words) > 1
+        return is_row_of_numbers(file.readline(1000))
 
 
 def _folder(folder: Path, split: str, notes: list[str]) -> list[Path]:
@@ -78,11 +73,14 @@ def _folder(folder: Path, split: str, notes: list[str]) -> list[Path]:
         return [folder]
     if is_shapenet(folder):
         return split_lists(folder, split, notes)
-    if found := id_lists(folder, split, notes) or stacked_files(folder, split, notes):
-        return found
+    if files := id_lists(folder, split, notes) or stacked_files(folder, split, notes):
+        return files
     if any(path.is_dir() for path in folder.iterdir()):
         return [folder]
-    hold = [p for p in folder.iterdir() if p.suffix.lower() in GEOMETRY]
-    what = f"clouds but no class folders; put {hold[0].name} into a folder named as its class" if hold else READABLE
-    has = "has" if hold else f"no {', '.join(STACKED)} file and no class folder in it;"
-    raise UsageError(f"--in {folder}: {has} {what}")
+    loose = next((p for p in folder.iterdir() if p.suffix.lower() in GEOMETRY), None)
+    if loose is None:
+        reason = f"no {', '.join(STACKED)} file and no class folder in it"
+        raise ForeignArgument(reason, at=f"--in {folder}", advice=READABLE)
+    refusal = UsageError if holds_clouds(folder) else ForeignArgument
+    advice = f"put {loose.name} into a folder named as its class"
+    raise refusal("has clouds but no class folders", at=f"--in {folder}", advice=advice)

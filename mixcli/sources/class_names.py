@@ -10,12 +10,16 @@ from mixcli.files.regular import read_lines, require_inside
 SHAPE_NAMES = "shape_names.txt"
 
 # The order of ScanObjectNN's labels.
-SCANOBJECTNN = ("bag", "bin", "box", "cabinet", "chair", "desk", "display", "door", "shelf", "table", "bed", "pillow")
-SCANOBJECTNN += ("sink", "sofa", "toilet")
+SCANOBJECTNN: tuple[str, ...] = (
+    *("bag", "bin", "box", "cabinet", "chair", "desk", "display", "door", "shelf", "table", "bed", "pillow"),
+    *("sink", "sofa", "toilet"),
+)
 
 # The order of ShapeNetPart's synsetoffset2category.txt, and of `label` in its HDF5 files.
-SHAPENET_PART = ("Airplane", "Bag", "Cap", "Car", "Chair", "Earphone", "Guitar", "Knife", "Lamp", "Laptop")
-SHAPENET_PART += ("Motorbike", "Mug", "Pistol", "Rocket", "Skateboard", "Table")
+SHAPENET_PART: tuple[str, ...] = (
+    *("Airplane", "Bag", "Cap", "Car", "Chair", "Earphone", "Guitar", "Knife", "Lamp", "Laptop"),
+    *("Motorbike", "Mug", "Pistol", "Rocket", "Skateboard", "Table"),
+)
 
 
 def names_beside(path: Path) -> tuple[str, ...] | None:

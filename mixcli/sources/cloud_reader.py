@@ -8,61 +8,92 @@ an unnamed temporary file beside the output. Folders of one file a cloud are rea
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mixcli.data.prepared_clouds import Clouds, choose, sized, unit_sphere
 from mixcli.errors import BadSample, UsageError
-from mixcli.sources.cloud_part import Part
-from mixcli.sources.source import Source
+from mixcli.sources.bad_samples import BadSamples
+from mixcli.sources.cloud_part import CloudPart, Wanted
+from mixcli.sources.source import CloudSource
 
 KEEP_BYTES = 2 * 1024**3
 STRIDE = 512  # clouds decoded at a time
 
-HINT = "--on-error skip leaves it out"
+
+@dataclass(frozen=True)
+class Preparation:
+    """What clouds are brought to before anything else is done with them; part of the recipe."""
+
+    points: int = 1024
+    subsample: str = "first"
+    normalize: str = "none"
+    seed: int = 0
+    pad: str = "none"
+
+    @classmethod
+    def of(cls, recipe: Mapping[str, Any]) -> Preparation:
+        """As a manifest's recipe says."""
+        return cls(
+            points=recipe["points"],
+            subsample=recipe["subsample"],
+            normalize=recipe["normalize"],
+            seed=recipe["seed"],
+            pad=recipe["pad"],
+        )
 
 
-class Reader:
-    """Clouds of a source, `points` each, ready for the model. parts: the part labels that it knows."""
+@dataclass(frozen=True)
+class Carried:
+    """What points have beside their places. parts: the part labels that are known; None: any."""
 
-    def __init__(
-        self,
-        source: Source,
-        classes: int,
-        points: int = 1024,
-        subsample: str = "first",
-        normalize: str = "none",
-        seed: int = 0,
-        pad: str = "none",
-        normals: bool = False,
-        seg: bool = False,
-        parts: range | None = None,
-        spool: Path | None = None,
-        note: Callable[[str], None] = lambda sentence: None,
-    ):
-        self.source, self.points, self.subsample, self.normalize = source, points, subsample, normalize
-        self.seed, self.pad, self.normals, self.seg, self.parts, self.spool = seed, pad, normals, seg, parts, spool
-        self.note, self.said = note, False
-        self.bad = bad_labels(source.labels, classes)
-        self.kept: np.ndarray | None = None
-        for part in source.parts:
-            if part.points is not None and part.points < points and pad == "none":
-                raise UsageError(
-                    f"{part.path}: clouds of {part.points} points; --points {points} asks for more, --pad repeat "
-                    "repeats points"
-                )
-            if normals and not part.has_normals:
-                raise UsageError(f"{part.path}: normals are wanted, and there are none for every point in it")
+    normals: bool = False
+    seg: bool = False
+    parts: range | None = None
 
     @property
     def channels(self) -> int:
+        """With x y z."""
         return 3 + 3 * self.normals + self.seg
 
+
+def silent(sentence: str) -> None:
+    """For notes that nobody wants."""
+
+
+class Reader:
+    """Clouds of a source, as many points each as wanted, ready for the model."""
+
+    def __init__(
+        self,
+        source: CloudSource,
+        classes: int,
+        how: Preparation,
+        carried: Carried = Carried(),
+        *,
+        spool: Path | None = None,
+        note: Callable[[str], None] = silent,
+    ):
+        """spool: the folder for what does not fit into memory. UsageError where all clouds are too small, or bare."""
+        self.source, self.how, self.carried, self.spool = source, how, carried, spool
+        self.note, self.said = note, False
+        self.wanted = Wanted(how.points, how.subsample == "first", carried.normals, carried.seg)
+        self.bad = BadSamples(source, classes)
+        self.kept: np.ndarray | None = None
+        for part in source.parts:
+            if part.points is not None and part.points < how.points and how.pad == "none":
+                advice = f"--points {how.points} asks for more, --pad repeat repeats points"
+                raise UsageError(f"clouds of {part.points} points", at=part.path, advice=advice)
+            if carried.normals and not part.has_normals:
+                raise UsageError("normals are wanted, and there are none for every point in it", at=part.path)
+
     def load(self, on_error: str = "raise") -> None:
-        """Decode the source where that is the cheapest way; with `raise`, report its first bad sample at once."""
-        shape = (len(self.source), self.points, self.channels)
+        """See SampleReader.load."""
+        shape = (len(self.source), self.how.points, self.carried.channels)
         size = 4 * int(np.prod(shape, dtype=np.int64))
         if all(part.preload for part in self.source.parts) and size < KEEP_BYTES:
             self.kept = np.empty(shape, np.float32)
@@ -77,77 +108,76 @@ class Reader:
             raise self.error(min(self.bad))
 
     def read(self, samples: np.ndarray) -> Clouds:
-        """Clouds of source indices (w,); `bad` then knows which are unusable."""
+        """See SampleReader.read."""
         if self.kept is not None:
-            return Clouds(self.kept[samples], self.normals, self.seg)
+            return self._clouds(self.kept[samples])
         wanted, place = np.unique(samples, return_inverse=True)
-        return Clouds(self._decode(wanted)[place], self.normals, self.seg)
+        return self._clouds(self._decode(wanted)[place])
 
     def error(self, sample: int) -> BadSample:
-        path, index = self.source.address(sample)
-        hint = HINT if "--pad" not in self.bad[sample] else f"or {HINT}"
-        return BadSample(path, index, self.bad[sample], hint)
+        """See SampleReader.error."""
+        return self.bad.error(sample)
+
+    def _clouds(self, values: np.ndarray) -> Clouds:
+        return Clouds(values, self.carried.normals, self.carried.seg)
 
     def _decode(self, samples: np.ndarray) -> np.ndarray:
         """Sorted source indices (r,) -> (r,points,channels) f32; notes the bad ones."""
-        parts = []
-        for part, start in zip(self.source.parts, self.source.starts, strict=False):
-            rows = samples[(samples >= start) & (samples < start + len(part))] - start
-            if len(rows):
-                parts.append(self._decode_part(part, rows, rows + start))
-        clouds = np.concatenate(parts)
+        clouds = np.concatenate(
+            [self._of_part(of.part, of.rows, samples[of.at]) for of in self.source.of_each_part(samples)]
+        )
         finite = np.isfinite(clouds).all(axis=(1, 2))
         for at in np.flatnonzero(~finite):
-            self.bad.setdefault(int(samples[at]), _not_finite(clouds[at]))
+            self.bad.add(int(samples[at]), _not_finite(clouds[at]))
         self._check_parts(clouds, samples)
         clouds = np.where(finite[:, None, None], clouds, np.float32(0)) if not finite.all() else clouds
-        return unit_sphere(clouds) if self.normalize == "unit-sphere" else clouds
+        return unit_sphere(clouds) if self.how.normalize == "unit-sphere" else clouds
 
     def _check_parts(self, clouds: np.ndarray, samples: np.ndarray) -> None:
-        if not self.seg or self.parts is None:
+        parts = self.carried.parts
+        if not self.carried.seg or parts is None:
             return
-        outside = ((clouds[:, :, -1] < self.parts.start) | (clouds[:, :, -1] >= self.parts.stop)).any(1)
+        outside = ((clouds[:, :, -1] < parts.start) | (clouds[:, :, -1] >= parts.stop)).any(1)
         for at in np.flatnonzero(outside):
-            reason = f"a part label outside the checkpoint's parts {self.parts.start}..{self.parts.stop - 1}"
-            self.bad.setdefault(int(samples[at]), reason)
+            reason = f"a part label outside the checkpoint's parts {parts.start}..{parts.stop - 1}"
+            self.bad.add(int(samples[at]), reason)
 
-    def _decode_part(self, part: Part, rows: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    def _of_part(self, part: CloudPart, rows: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        how = self.how
         dense = rows[-1] - rows[0] + 1 == len(rows)
-        which = slice(rows[0], rows[-1] + 1) if dense else rows
-        raw = part.read(which, self.points, self.subsample == "first", self.normals, self.seg)
-        if isinstance(raw, np.ndarray) and raw.shape[1] >= self.points:
-            return choose(raw, self.points, self.subsample, self.seed, samples)
-        clouds = np.zeros((len(rows), self.points, self.channels), np.float32)
+        raw = part.read(slice(rows[0], rows[-1] + 1) if dense else rows, self.wanted)
+        if isinstance(raw, np.ndarray) and raw.shape[1] >= how.points:
+            return choose(raw, how.points, how.subsample, how.seed, samples)
+        clouds = np.zeros((len(rows), how.points, self.carried.channels), np.float32)
         for at, (cloud, sample) in enumerate(zip(raw, samples.tolist(), strict=True)):
-            if reason := self._unusable(cloud):
-                self.bad.setdefault(sample, reason)
-            else:
-                clouds[at] = sized(cloud, self.points, self.subsample, self.seed, sample)
+            if isinstance(cloud, str):
+                self.bad.add(sample, cloud)
+            elif self._is_usable(cloud, sample):
+                clouds[at] = sized(cloud, how.points, how.subsample, how.seed, sample)
                 self._say_sizes(len(cloud), sample)
         return clouds
 
-    def _unusable(self, cloud: np.ndarray | str) -> str:
-        if isinstance(cloud, str):
-            return cloud
+    def _is_usable(self, cloud: np.ndarray, sample: int) -> bool:
+        """Whether it has points enough; notes it where not."""
+        points = self.how.points
         if len(cloud) == 0:
-            return "no points in it"
-        if len(cloud) < self.points and self.pad == "none":
-            return f"{len(cloud)} points, --points {self.points} asks for more; --pad repeat repeats points"
-        return ""
+            self.bad.add(sample, "no points in it")
+        elif len(cloud) < points and self.how.pad == "none":
+            reason = f"{len(cloud)} points, --points {points} asks for more"
+            self.bad.add(sample, reason, "--pad repeat repeats points")
+        else:
+            return True
+        return False
 
     def _say_sizes(self, size: int, sample: int) -> None:
-        if size == self.points or self.said:
+        points = self.how.points
+        if size == points or self.said:
             return
         self.said = True
         path, _ = self.source.address(sample)
-        many = "more" if size > self.points else "fewer"
-        how = f"--subsample {self.subsample}" if size > self.points else "--pad repeat"
-        self.note(f"{path} and maybe others have {many} than {self.points} points: {self.points} are taken ({how})")
-
-
-def bad_labels(labels: np.ndarray, classes: int) -> dict[int, str]:
-    outside = np.flatnonzero((labels < 0) | (labels >= classes))
-    return {int(i): f"label {labels[i]} is outside the {classes} classes 0..{classes - 1}" for i in outside}
+        many = "more" if size > points else "fewer"
+        taken = f"--subsample {self.how.subsample}" if size > points else "--pad repeat"
+        self.note(f"{path} and maybe others have {many} than {points} points: {points} are taken ({taken})")
 
 
 def _not_finite(cloud: np.ndarray) -> str:

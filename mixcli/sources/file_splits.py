@@ -8,10 +8,10 @@ from pathlib import Path
 
 from mixcli.datasets.recognise import is_mixed
 from mixcli.errors import UsageError
+from mixcli.files.hdf5 import SUFFIXES as H5
+from mixcli.files.hdf5 import holds, open_h5
 from mixcli.files.regular import read_lines, require_inside
-from mixcli.sources.clouds.modelnet import holds, open_h5
 
-H5 = (".h5", ".hdf5")
 STACKED = (*H5, ".npz")
 
 NAMED = {
@@ -37,10 +37,10 @@ def split_of(name: str) -> str | None:
 def stacked_files(folder: Path, split: str, notes: list[str]) -> list[Path]:
     """Its .h5 files, where there are none its .npz files, of the split; none where there are neither."""
     for suffixes in (H5, (".npz",)):
-        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes and p.is_file())
-        found = [p for p in found if not is_mixed(require_inside(p, folder))]  # ours, unless it is named
-        if found:
-            return _checked(folder, _of_lists(folder, split, notes) or _by_name(folder, found, split, notes))
+        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes and p.is_file())
+        files = [p for p in files if not is_mixed(require_inside(p, folder))]  # ours, unless it is named
+        if files:
+            return _checked(folder, _of_lists(folder, split, notes) or _by_name(folder, files, split, notes))
     return []
 
 
@@ -57,24 +57,26 @@ def _of_lists(folder: Path, split: str, notes: list[str]) -> list[Path]:
     return listed_files(listing)
 
 
-def _by_name(folder: Path, found: list[Path], split: str, notes: list[str]) -> list[Path]:
+def _by_name(folder: Path, files: list[Path], split: str, notes: list[str]) -> list[Path]:
     """Never two files that hold the same clouds: `trainval` stands for `train` and `val`."""
-    named = {s: [p for p in found if split_of(p.name) == s] for s in NAMED}
+    named = {s: [p for p in files if split_of(p.name) == s] for s in NAMED}
     train, words = named["train"], "'train'"
     if named["trainval"]:
         train, words = named["trainval"], "'trainval'"
     elif named["val"] and train and all(p.suffix.lower() in H5 and holds(open_h5(p), "pid") for p in train):
         train, words = sorted(train + named["val"]), "'train' or 'val'"  # as ShapeNetPart's loaders train
     if split == "all":
-        return [p for p in found if not named["trainval"] or split_of(p.name) not in ("train", "val")]
+        return [p for p in files if not named["trainval"] or split_of(p.name) not in ("train", "val")]
     chosen = named["test"] if split == "test" else train
-    if not chosen and found[0].suffix.lower() == ".npz":
-        return found  # they may tell inside
+    if not chosen and files[0].suffix.lower() == ".npz":
+        return files  # they may tell inside
     if split != "auto" and not chosen:
-        raise UsageError(f"--split {split}: no file in {folder} has {split!r} in its name; leave --split out")
-    if split == "auto" and chosen and len(chosen) < len(found):
-        notes.append(f"{folder}: read the {len(chosen)} of {len(found)} files with {words} in their name")
-    return chosen or found
+        raise UsageError(
+            f"no file in {folder} has {split!r} in its name", at=f"--split {split}", advice="leave --split out"
+        )
+    if split == "auto" and chosen and len(chosen) < len(files):
+        notes.append(f"{folder}: read the {len(chosen)} of {len(files)} files with {words} in their name")
+    return chosen or files
 
 
 def _checked(folder: Path, chosen: list[Path]) -> list[Path]:
@@ -83,27 +85,32 @@ def _checked(folder: Path, chosen: list[Path]) -> list[Path]:
         variants = [p for p in chosen if "objectdataset" in p.name and split_of(p.name) == split]
         if len(variants) > 1:
             raise UsageError(
-                f"--in {folder}: {variants[0].name} and {variants[1].name} hold the same objects; name one of them"
+                f"{variants[0].name} and {variants[1].name} hold the same objects",
+                at=f"--in {folder}",
+                advice="name one of them",
             )
     return chosen
 
 
 def listed_files(listing: Path) -> list[Path]:
     """Files of a list, which writes them relative to some folder above it: the last parts of the path decide."""
-    found = []
+    files = []
     for number, line in enumerate(read_lines(listing), 1):
         if line:
-            found.append(_listed(listing, number, line))
-    if not found:
-        raise UsageError(f"{listing}: the list is empty")
-    return found
+            files.append(_listed(listing, number, line))
+    if not files:
+        raise UsageError("the list is empty", at=listing)
+    return files
 
 
 def _listed(listing: Path, number: int, line: str) -> Path:
-    home, where = listing.parent.resolve(), f"{listing}, line {number}: {line[:80]!r}"
+    home, where = listing.parent.resolve(), f"{listing}, line {number}"
     for path in (listing.parent / line, listing.parent / os.path.basename(line)):
         if os.path.isfile(path) and path.resolve().is_relative_to(home):
             if path.suffix.lower() not in STACKED:
-                raise UsageError(f"{where} is no {', '.join(STACKED)} file; take it out of the list")
+                raise UsageError(
+                    f"{line[:80]!r} is no {', '.join(STACKED)} file", at=where, advice="take it out of the list"
+                )
             return path
-    raise UsageError(f"{where} is not in {listing.parent}, or is no regular file there; copy it there")
+    reason = f"{line[:80]!r} is not in {listing.parent}, or is no regular file there"
+    raise UsageError(reason, at=where, advice="copy it there")

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from mixcli.sources.cloud_part import Part
+from mixcli.sources.contract import Part
 
 BLOCK = 1 << 20
 THREADS = min(8, (os.cpu_count() or 1) + 2)  # hashlib lets other threads run
@@ -35,18 +35,18 @@ def digest(part: Part) -> str:
         return sha256(part.path)
     with ThreadPoolExecutor(THREADS) as pool:
         digests = pool.map(sha256, part.files)
-        found = hashlib.sha256()
+        whole = hashlib.sha256()
         for path, of in zip(part.files, digests, strict=True):
-            found.update(os.fsencode(_name(part.path, path)) + b"\0" + of.encode() + b"\n")
-    return found.hexdigest()
+            whole.update(os.fsencode(_name(part.path, path)) + b"\0" + of.encode() + b"\n")
+    return whole.hexdigest()
 
 
 def sha256(path: Path) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(BLOCK):
-            found.update(block)
-    return found.hexdigest()
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _name(part: Path, path: Path) -> str:

@@ -8,6 +8,7 @@ temporary file beside the output.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,10 @@ import numpy as np
 
 from mixcli.data.prepared_images import Pictures
 from mixcli.errors import BadSample, MixError
-from mixcli.sources.cloud_reader import HINT, KEEP_BYTES, STRIDE, bad_labels
+from mixcli.sources.bad_samples import BadSamples
+from mixcli.sources.cloud_reader import KEEP_BYTES, STRIDE, silent
+from mixcli.sources.image_source import PictureSource
 from mixcli.sources.images.decode import Fit
-from mixcli.sources.source import Source
 
 DEFAULT_SIZE = 224  # where images differ in size
 
@@ -28,18 +30,18 @@ class PictureReader:
 
     def __init__(
         self,
-        source: Source,
+        source: PictureSource,
         classes: int,
         size: tuple[int, int],
         spool: Path | None = None,
-        note: Callable[[str], None] = lambda sentence: None,
+        note: Callable[[str], None] = silent,
     ):
         self.source, self.size, self.fit, self.spool, self.note = source, size, Fit(*size), spool, note
-        self.bad = bad_labels(source.labels, classes)
+        self.bad = BadSamples(source, classes)
         self.kept: np.ndarray | None = None
 
     def load(self, on_error: str = "raise") -> None:
-        """Decode the source where that is the cheapest way; with `raise`, report its first bad sample at once."""
+        """See SampleReader.load."""
         shape, parts = (len(self.source), *self.size, 3), self.source.parts
         if all(part.preload for part in parts) and int(np.prod(shape, dtype=np.int64)) < KEEP_BYTES:
             self.kept = np.empty(shape, np.uint8)
@@ -53,25 +55,30 @@ class PictureReader:
             raise self.error(min(self.bad))
 
     def read(self, samples: np.ndarray) -> Pictures:
-        """Images of source indices (w,); `bad` then knows which are unusable."""
+        """See SampleReader.read."""
         if self.kept is not None:
             return Pictures(self.kept[samples])
         wanted, place = np.unique(samples, return_inverse=True)
         return Pictures(self._decode(wanted)[place])
 
     def error(self, sample: int) -> BadSample:
-        return BadSample(*self.source.address(sample), self.bad[sample], HINT)
+        """See SampleReader.error."""
+        return self.bad.error(sample)
 
     def _spooled(self, shape: tuple[int, ...]) -> np.ndarray:
         """On disk, where all of its space is claimed now: a disk that fills up later would end the process."""
         size, place = int(np.prod(shape, dtype=np.int64)), self.spool or tempfile.gettempdir()
         file = tempfile.TemporaryFile(dir=place)  # noqa: SIM115 - the memory map holds on to it
-        claim = getattr(os, "posix_fallocate", lambda descriptor, _, size: os.ftruncate(descriptor, size))
         try:
-            claim(file.fileno(), 0, size)
+            if sys.platform == "linux":
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                os.ftruncate(file.fileno(), size)
         except OSError as e:
             what = f"{size / 1e6:,.0f} MB for the decoded images of {self.source.paths[0]}"
-            raise MixError(f"{place}: no room for {what} ({e.strerror}); make room, or take a smaller --size") from e
+            raise MixError(
+                f"no room for {what} ({e.strerror})", at=place, advice="make room, or take a smaller --size"
+            ) from e
         self.note(
             f"{self.source.paths[0]}: its images cannot be had one by one, so all are decoded first, into "
             f"{size / 1e6:,.0f} MB of a temporary file in {place}"
@@ -80,26 +87,24 @@ class PictureReader:
 
     def _decode(self, samples: np.ndarray) -> np.ndarray:
         """Sorted source indices (r,) -> (r,H,W,3) u8; notes the bad ones, which are black."""
-        found = np.zeros((len(samples), *self.size, 3), np.uint8)
-        for part, start in zip(self.source.parts, self.source.starts, strict=False):
-            at = np.flatnonzero((samples >= start) & (samples < start + len(part)))
-            if not len(at):
-                continue
-            for i, image in zip(at.tolist(), part.read(samples[at] - start, self.fit), strict=True):
+        images = np.zeros((len(samples), *self.size, 3), np.uint8)
+        for of in self.source.of_each_part(samples):
+            for i, image in zip(of.at.tolist(), of.part.read(of.rows, self.fit), strict=True):
                 if isinstance(image, str):
-                    self.bad.setdefault(int(samples[i]), image)
+                    self.bad.add(int(samples[i]), image)
                 else:
-                    found[i] = image
-        return found
+                    images[i] = image
+        return images
 
 
-def size_of(source: Source, asked: tuple[int, int] | None, note: Callable[[str], None]) -> tuple[int, int]:
+def size_of(source: PictureSource, asked: tuple[int, int] | None, note: Callable[[str], None]) -> tuple[int, int]:
     """The size that all images are brought to: as asked, that of the source where all are equal, else 224 x 224."""
     if asked:
         return asked
     told = {part.size for part in source.parts}
-    if None not in told and len(told) == 1:
-        return told.pop()
+    size = told.pop() if len(told) == 1 else None
+    if size is not None:
+        return size
     sizes = np.concatenate([part.sizes(np.arange(len(part))) for part in source.parts])
     known = np.unique(sizes[(sizes > 0).all(1)], axis=0)
     if len(known) == 1:

@@ -10,10 +10,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
 
 from mixcli.errors import UsageError
 from mixcli.sources.class_names import read_names
+from mixcli.sources.labels import Labels
 
 MOST_BYTES = 1 << 30
 LISTS = ("classes.txt", "class_names.txt", "shape_names.txt", "modelnet40_shape_names.txt")  # of class names
@@ -46,15 +49,15 @@ def listed(stream: BinaryIO) -> Listed:
     """The files that a stream names, each once, relative to the working folder."""
     data = stream.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise UsageError(f"--in -: more than {MOST_BYTES:,} bytes are no list of files")
+        raise UsageError(f"more than {MOST_BYTES:,} bytes are no list of files", at="--in -")
     lines = data.split(b"\0") if b"\0" in data else [line.removesuffix(b"\r") for line in data.split(b"\n")]
     named = [os.path.split(os.fsdecode(line)) for line in lines if line.strip()]
     if not named:
-        raise UsageError("--in -: no file name came; check the command before the pipe")
+        raise UsageError("no file name came", at="--in -", advice="check the command before the pipe")
     place = {folder: _absolute(folder) for folder in {folder for folder, _ in named}}
     paths = sorted({os.path.join(place[folder], base) for folder, base in named})
     if folder := next(filter(os.path.isdir, paths), None):
-        raise UsageError(f"--in -: {folder} is a folder; name the files in it, as find -type f does")
+        raise UsageError(f"{folder} is a folder", at="--in -", advice="name the files in it, as find -type f does")
     return _rooted(paths)
 
 
@@ -70,30 +73,39 @@ def _absolute(folder: str) -> str:
     return os.path.realpath(folder) if ".." in Path(folder).parts else os.path.abspath(folder)
 
 
-def classes(files: Listed, between: Sequence[str] = ()) -> tuple[Listed, list[int], tuple[str, ...], tuple[Path, ...]]:
-    """The files in the order of their samples, their labels, the classes' names, and the list that says them, if any.
+class Classified(NamedTuple):
+    """Files in the order of their samples."""
+
+    names: tuple[str, ...]  # posix paths
+    labels: Labels
+    lists: tuple[Path, ...]  # the one that says the classes' names, if any
+
+
+def classes(files: Listed, between: Sequence[str] = ()) -> Classified:
+    """The files in the order of their samples, each of the class that its folder is named as.
 
     between: folders that may stand between a class's folder and its files, as splits do. A list of names counts where
     it lies beside the classes' folders.
     """
     if gone := next((path for name in files.names if not os.path.isfile(path := f"{files.root}/{name}")), None):
-        raise UsageError(f"{gone}: no such file")
+        raise UsageError("no such file", at=gone)
     of = {folder: _class(files.root / folder, between) for folder in set(map(os.path.dirname, files.names))}
     beside = all(folder.partition("/")[0] == name for folder, name in of.items())
     listing = next((files.root / name for name in LISTS if beside and os.path.isfile(files.root / name)), None)
     names = read_names(listing) if listing else tuple(sorted(set(of.values())))
     number = {name: i for i, name in enumerate(names or ())}
     if unknown := next((folder for folder, name in of.items() if name not in number), None):
-        raise UsageError(f"{files.root / unknown}: class {of[unknown]!r} is not in {listing}; add it there")
+        raise UsageError(f"class {of[unknown]!r} is not in {listing}", at=files.root / unknown, advice="add it there")
     keyed = sorted((number[of[folder]], folder, base) for folder, base in map(os.path.split, files.names))
     order = tuple(f"{folder}/{base}" for _, folder, base in keyed)
-    return Listed(files.root, order), [label for label, _, _ in keyed], names, (listing,) if listing else ()
+    labels = Labels(np.array([label for label, _, _ in keyed], np.int64), names)
+    return Classified(order, labels, (listing,) if listing else ())
 
 
 def _class(folder: Path, between: Sequence[str]) -> str:
     folder = folder.parent if folder.name in between else folder
     if not folder.name:
-        raise UsageError(f"{folder}: a file that lies there lies in no folder that could name its class")
+        raise UsageError("a file that lies there lies in no folder that could name its class", at=folder)
     return folder.name
 
 
@@ -109,5 +121,7 @@ def again(files: Sequence[dict[str, Any]], paths: Sequence[Path | str]) -> list[
 
 def _inside(root: Path | str, names: Sequence[str]) -> tuple[str, ...]:
     if odd := next((n for n in names if os.path.isabs(n) or "\0" in n or ".." in Path(n).parts), None):
-        raise UsageError(f"{root}: the manifest names {odd[:80]!r} in it, which is not inside; it was changed")
+        raise UsageError(
+            f"the manifest names {odd[:80]!r} in it, which is not inside", at=root, advice="it was changed"
+        )
     return tuple(names)

@@ -27,7 +27,7 @@ from mixcli.saliency import images as picture_saliency
 from mixcli.saliency.normalize import PRESETS
 from mixcli.sources.image_reader import PictureReader
 from mixcli.sources.image_source import open_picture_source
-from mixcli.sources.source import Reading
+from mixcli.sources.reading import Reading
 
 
 class Photos:

@@ -10,9 +10,11 @@ import pytest
 from mixcli.errors import MixError, UsageError
 from mixcli.files.geometry import read_geometry
 from mixcli.files.meshes import sample_surface
-from mixcli.sources.cloud_reader import Reader
+from mixcli.sources.cloud_part import Wanted
+from mixcli.sources.cloud_reader import Preparation, Reader
 from mixcli.sources.clouds.class_folders import class_folders
-from mixcli.sources.source import Reading, Source, open_source
+from mixcli.sources.reading import Reading
+from mixcli.sources.source import CloudSource, open_source
 
 TETRAHEDRON = "OFF\n4 4 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 2 1\n3 0 1 3\n3 0 3 2\n3 1 2 3\n"
 
@@ -111,7 +113,7 @@ def test_a_split_that_is_not_there(flat):
 
 def test_the_same_part_again(split):
     source, _ = read(split)
-    again = Source([part.path for part in source.parts], Reading())
+    again = CloudSource([part.path for part in source.parts], Reading())
     assert files(again, split) == files(source, split)
 
 
@@ -187,7 +189,7 @@ def test_names_that_are_no_unicode(tmp_path):
     (tmp_path / "shape_names.txt").write_bytes("stühle\n".encode() + b"st\xfchle\n")
     again, _ = read(tmp_path)
     assert again.class_names == source.class_names
-    reader = Reader(again, 2, 1)
+    reader = Reader(again, 2, Preparation(1))
     reader.read(np.arange(2))
     assert str(reader.error(1)).encode(errors="backslashreplace").startswith(os.fsencode(tmp_path) + rb"/st\udcfchle/a")
 
@@ -195,9 +197,9 @@ def test_names_that_are_no_unicode(tmp_path):
 def test_clouds_as_they_are(flat):
     part = class_folders(flat)
     values = cloud(flat / "chair" / "a.txt", points=12)
-    found = part.read(np.array([0, 1]), 5, True)
+    found = part.read(np.array([0, 1]), Wanted(5, True))
     assert found[1].dtype == np.float32 and (found[1] == values[:6, :3]).all()
-    every = part.read(slice(1, 2), 5, False, normals=True)[0]
+    every = part.read(slice(1, 2), Wanted(5, False, normals=True))[0]
     assert (every == values).all() and part.has_normals and not part.has_seg
 
 
@@ -207,13 +209,13 @@ def test_part_labels_of_files(tmp_path):
     np.savetxt(tmp_path / "chair" / "a.txt", values, "%.4f", " ")
     part = class_folders(tmp_path)
     assert part.has_normals and part.has_seg
-    assert (part.read(slice(0, 1), 8, True, True, True)[0] == values).all()
-    assert (part.read(slice(0, 1), 8, True, False, True)[0] == values[:, [0, 1, 2, 6]]).all()
+    assert (part.read(slice(0, 1), Wanted(8, True, True, True))[0] == values).all()
+    assert (part.read(slice(0, 1), Wanted(8, True, False, True))[0] == values[:, [0, 1, 2, 6]]).all()
 
 
 def test_a_file_that_lacks_what_the_first_has(flat):
     cloud(flat / "lamp" / "b.txt", columns=3)
-    found = class_folders(flat).read(slice(0, 4), 8, True, normals=True)
+    found = class_folders(flat).read(slice(0, 4), Wanted(8, True, normals=True))
     assert [isinstance(c, str) for c in found] == [False, False, False, True]
     assert "no normals in it" in found[3]
 
@@ -221,34 +223,34 @@ def test_a_file_that_lacks_what_the_first_has(flat):
 def test_a_damaged_file_is_a_reason_without_its_path(flat):
     (flat / "Table" / "a.txt").write_text("0 0 zero\n")
     part = class_folders(flat)
-    found = part.read(slice(0, 4), 8, True)
+    found = part.read(slice(0, 4), Wanted(8, True))
     assert isinstance(found[0], str) and str(flat) not in found[0] and len(found[1]) == 8
     assert part.has_normals, "the next file tells"
     (flat / "chair" / "a.txt").unlink()
-    assert isinstance(part.read(slice(1, 2), 8, True)[0], str), "gone since it was listed"
+    assert isinstance(part.read(slice(1, 2), Wanted(8, True))[0], str), "gone since it was listed"
 
 
 def test_points_on_a_mesh_depend_on_its_place_alone(split, tmp_path_factory):
     part = class_folders(split)
-    one, other = part.read(slice(0, 2), 100, True)
+    one, other = part.read(slice(0, 2), Wanted(100, True))
     assert one.shape == (100, 3) and (one != other).any()
-    assert (part.read(slice(1, 2), 100, False)[0] == other).all()
+    assert (part.read(slice(1, 2), Wanted(100, False))[0] == other).all()
     by_hand = sample_surface(read_geometry(split / "lamp/train/l_1.off"), 100, zlib.crc32(b"lamp/train/l_1.off"))
     assert (other == by_hand.points).all()
     moved = tmp_path_factory.mktemp("moved")
     (split / "lamp").rename(moved / "lamp")
-    assert (class_folders(moved).read(slice(0, 1), 100, True)[0] == other).all()
+    assert (class_folders(moved).read(slice(0, 1), Wanted(100, True))[0] == other).all()
 
 
 def test_a_mesh_without_area(split):
     (split / "chair/train/c_2.off").write_text("OFF\n3 1 0\n0 0 0\n1 0 0\n2 0 0\n3 0 1 2\n")
-    found = class_folders(split).read(slice(0, 2), 10, True)
+    found = class_folders(split).read(slice(0, 2), Wanted(10, True))
     assert isinstance(found[0], str) and "area" in found[0] and found[1].shape == (10, 3)
 
 
 def test_meshes_and_clouds_in_one_folder(split):
     cloud(split / "lamp" / "train" / "cloud.txt", points=20)
-    lengths = [len(c) for c in class_folders(split).read(slice(0, 3), 30, False)]
+    lengths = [len(c) for c in class_folders(split).read(slice(0, 3), Wanted(30, False))]
     assert lengths == [30, 20, 30]
 
 
@@ -266,7 +268,7 @@ def test_recorded_meshes(shared):
     assert len(source) == 165 and len(source.class_names) == 21 and "the 165 of 221 files" in notes[0]
     labels = np.load(root.parent / "pc_kaykit_cc0.npz")
     assert np.bincount(source.labels).tolist() == np.bincount(labels["labels"][labels["split"] == "train"]).tolist()
-    clouds = source.parts[0].read(slice(0, 12), 256, True)
+    clouds = source.parts[0].read(slice(0, 12), Wanted(256, True))
     assert all(c.shape == (256, 3) and np.isfinite(c).all() for c in clouds)
     assert len(read(root, split="test")[0]) == 56 and len(read(root, split="all")[0]) == 221
 
@@ -274,6 +276,6 @@ def test_recorded_meshes(shared):
 def test_recorded_text_clouds(shared):
     source, notes = read(shared / "data" / "pc_kaykit_cc0" / "txt")
     assert len(source) == 63 and source.has_normals and not notes
-    clouds = source.parts[0].read(slice(0, 5), 512, False, normals=True)
+    clouds = source.parts[0].read(slice(0, 5), Wanted(512, False, normals=True))
     assert all(c.shape == (1024, 6) for c in clouds)
     assert np.allclose(np.linalg.norm(clouds[0][:, 3:], axis=1), 1, atol=1e-3)

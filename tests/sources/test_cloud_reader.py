@@ -9,16 +9,18 @@ from conftest import write_h5
 
 import mixcli.sources.cloud_reader
 from mixcli.errors import BadSample, UsageError
-from mixcli.sources.cloud_reader import Reader
-from mixcli.sources.source import Source, open_source
+from mixcli.sources.cloud_part import Wanted
+from mixcli.sources.cloud_reader import Carried, Preparation, Reader
+from mixcli.sources.source import CloudSource, open_source
 
 
 class Ragged:
     """A part whose clouds are all of another size, with normals and part labels."""
 
-    path, files, class_names, points = Path("ragged"), [], None, None
+    path, files, names, notes, class_names, points = Path("ragged"), [], (), (), None, None
     has_normals = has_seg = random_access = True
-    is_soft = preload = False
+    drops_background = preload = False
+    shares = None
 
     def __init__(self, *sizes):
         rng = np.random.default_rng(0)
@@ -34,18 +36,22 @@ class Ragged:
     def address(self, row):
         return f"ragged/{row}.ply", None
 
-    def read(self, rows, points, first, normals=False, seg=False):
-        channels = [0, 1, 2, *([3, 4, 5] if normals else []), *([6] if seg else [])]
+    def read(self, rows, wanted):
+        channels = [0, 1, 2, *([3, 4, 5] if wanted.normals else []), *([6] if wanted.seg else [])]
         clouds = self.clouds[rows] if isinstance(rows, slice) else [self.clouds[r] for r in rows]
         return [c if isinstance(c, str) else c[:, channels] for c in clouds]
 
 
+def reader_of(source, spool=None, note=lambda sentence: None, normals=False, seg=False, parts=None, **how):
+    return Reader(source, 1, Preparation(**how), Carried(normals, seg, parts), spool=spool, note=note)
+
+
 def reader(*sizes, **settings):
     part = Ragged(*sizes)
-    source = Source.__new__(Source)
+    source = CloudSource.__new__(CloudSource)
     source.parts, source.paths, source.labels = [part], [part.path], part.labels
     source.starts = np.array([0, len(part)])
-    return part, Reader(source, 1, **settings)
+    return part, reader_of(source, **settings)
 
 
 def flat(path, n=4, points=16, seed=0, **settings):
@@ -97,8 +103,8 @@ def test_part_labels_that_the_checkpoint_does_not_know():
 def test_fewer_points_than_asked_for_in_the_whole_file(tmp_path):
     source = flat(tmp_path / "a.h5")
     with pytest.raises(UsageError, match="clouds of 16 points; --points 32 asks for more, --pad repeat repeats"):
-        Reader(source, 1, 32)
-    padded = Reader(source, 1, 32, pad="repeat").read(np.arange(4)).xyz
+        reader_of(source, points=32)
+    padded = reader_of(source, points=32, pad="repeat").read(np.arange(4)).xyz
     assert (padded[:, :16] == padded[:, 16:]).all()
 
 
@@ -106,7 +112,7 @@ def test_the_source_is_decoded_once(tmp_path, monkeypatch):
     source, rows = flat(tmp_path / "a.h5", n=64), []
     original = source.parts[0].read
     monkeypatch.setattr(source.parts[0], "read", lambda r, *a: rows.append(len(range(64)[r])) or original(r, *a))
-    read = Reader(source, 1, points=16)
+    read = reader_of(source, points=16)
     read.load()
     for window in np.array_split(np.random.default_rng(0).permutation(64), 8):
         read.read(window)
@@ -115,21 +121,21 @@ def test_the_source_is_decoded_once(tmp_path, monkeypatch):
 
 def test_subsampling(tmp_path):
     source = flat(tmp_path / "a.h5", points=32)
-    raw = source.parts[0].read(slice(0, 4), 32, True)
-    read_as = lambda how, seed=0: Reader(source, 1, 8, how, seed=seed).read(np.arange(4)).xyz  # noqa: E731
+    raw = source.parts[0].read(slice(0, 4), Wanted(32, True))
+    read_as = lambda how, seed=0: reader_of(source, points=8, subsample=how, seed=seed).read(np.arange(4)).xyz  # noqa: E731
     assert (read_as("first") == raw[:, :8]).all()
     for how in ("random", "fps"):
         found = (read_as(how)[:, :, None] == raw[:, None]).all(3)
         assert (found.sum(2) == 1).all() and (found.sum(1) <= 1).all(), "points of the cloud, none twice"
     assert (read_as("random", 0) != read_as("random", 1)).any()
-    one = Reader(source, 1, 8, "random").read(np.array([2])).xyz
+    one = reader_of(source, points=8, subsample="random").read(np.array([2])).xyz
     assert (one[0] == read_as("random")[2]).all(), "a cloud's points do not depend on its window"
 
 
 def test_fps_is_spread_out(tmp_path):
     source = flat(tmp_path / "a.h5", points=256)
     gap = lambda c: np.sort(np.linalg.norm(c[:, None] - c[None], axis=2), 1)[:, 1].min()  # noqa: E731
-    fps, first = (Reader(source, 1, 32, how).read(np.array([0])).xyz[0] for how in ("fps", "first"))
+    fps, first = (reader_of(source, points=32, subsample=how).read(np.array([0])).xyz[0] for how in ("fps", "first"))
     assert gap(fps) > 2 * gap(first)
 
 
@@ -146,7 +152,7 @@ def test_unit_sphere(tmp_path):
     clouds = np.random.default_rng(0).uniform(5, 90, (3, 16, 3)).astype(np.float32)
     clouds[2] = 7.0  # a cloud that is one point has no radius
     source = open_source([str(write_h5(tmp_path / "a.h5", clouds, np.zeros(3, int)))])[0]
-    found = Reader(source, 1, 16, normalize="unit-sphere").read(np.arange(3)).xyz
+    found = reader_of(source, points=16, normalize="unit-sphere").read(np.arange(3)).xyz
     assert np.allclose(found.mean(1), 0, atol=1e-6)
     assert np.allclose(np.linalg.norm(found, axis=2).max(1), [1, 1, 0], atol=1e-6)
 
@@ -155,19 +161,19 @@ def test_normals(tmp_path):
     rng = np.random.default_rng(0)
     clouds, normals = rng.uniform(-1, 1, (2, 4, 16, 3)).astype(np.float32)
     source = open_source([str(write_h5(tmp_path / "a.h5", clouds, np.zeros(4, int), normal=normals))])[0]
-    found = Reader(source, 1, 8, normals=True).read(np.array([3, 1]))
+    found = reader_of(source, points=8, normals=True).read(np.array([3, 1]))
     assert (found.values == np.concatenate([clouds, normals], 2)[[3, 1], :8]).all()
     with pytest.raises(UsageError, match="normals are wanted"):
-        Reader(flat(tmp_path / "b.h5"), 1, 8, normals=True)
+        reader_of(flat(tmp_path / "b.h5"), points=8, normals=True)
 
 
 def test_a_bad_value_in_an_unused_point_does_no_harm(tmp_path):
     clouds = np.zeros((4, 16, 3), np.float32)
     clouds[1, 12] = np.nan
     source = open_source([str(write_h5(tmp_path / "a.h5", clouds, np.zeros(4, int)))])[0]
-    Reader(source, 1, 8).load()
+    reader_of(source, points=8).load()
     with pytest.raises(BadSample, match=r"\[1\]: NaN"):
-        Reader(source, 1, 16).load()
+        reader_of(source, points=16).load()
 
 
 @pytest.mark.parametrize("layout", [{}, {"chunks": (3, 8, 3), "compression": "gzip"}, {"chunks": (1, 16, 3)}])
@@ -181,7 +187,7 @@ def test_windows_hold_the_right_clouds_however_they_are_read(tmp_path, monkeypat
             file.create_dataset("data", data=part, **layout)
             file["label"] = np.zeros(10, np.uint8)
     source = open_source([str(tmp_path / "*.h5")])[0]
-    read = Reader(source, 1, points=8, spool=tmp_path)
+    read = reader_of(source, points=8, spool=tmp_path)
     read.load()
     assert (read.kept is None) == (not keep and layout.get("chunks", (1,))[0] == 1)
     order = np.random.default_rng(1).permutation(20)

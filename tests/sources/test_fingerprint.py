@@ -10,7 +10,8 @@ import pytest
 from conftest import write_h5
 
 from mixcli.sources import fingerprint
-from mixcli.sources.source import Reading, Source, open_source
+from mixcli.sources.reading import Reading
+from mixcli.sources.source import CloudSource, open_source
 
 
 def part(path):
@@ -99,7 +100,7 @@ def test_recorded_paths_open_the_same_parts(folder, tmp_path, monkeypatch):
             assert len(source.parts) == parts or split != "all"
             recorded = [fingerprint.describe(p) for p in source.parts]
             paths = [r["path"] for r in recorded]
-            for again in (Source([Path(p) for p in paths], reading), open_source(paths, reading)[0]):
+            for again in (CloudSource([Path(p) for p in paths], reading), open_source(paths, reading)[0]):
                 assert [fingerprint.describe(p) for p in again.parts] == recorded
                 assert (again.labels == source.labels).all()
 

@@ -27,7 +27,7 @@ def listed(root, labels, names=NAMES, key="label", **more):
 
 def test_numbers(root):
     part = listed(root, [2, 0, -1], caption="a bird")
-    assert part.labels.tolist() == [2, 0, -1] and part.class_names is None and not part.is_soft
+    assert part.labels.tolist() == [2, 0, -1] and part.class_names is None and part.shares is None
     assert part.names == NAMES and part.files == [root / "metadata.jsonl", *(root / name for name in NAMES)]
     assert part.address(1) == (str(root / "sub/1.jpg"), None)
     assert [a.shape for a in part.read(np.arange(3))] == [(5, 7, 3)] * 3
@@ -49,10 +49,10 @@ def test_a_list_of_classes_orders_them(root):
 
 def test_lists_are_soft_labels(root):
     part = listed(root, [[0.25, 0.75, 0], [1, 0, 0], [0.5, 0.5, 0.0]])
-    assert part.is_soft and part.labels.tolist() == [1, 0, 0]
-    soft = part.soft(np.array([2, 0, 2]))
+    assert part.shares is not None and part.labels.tolist() == [1, 0, 0]
+    soft = part.shares.dense(np.array([2, 0, 2]))
     assert soft.dtype == np.float32 and soft.tolist() == [[0.5, 0.5, 0], [0.25, 0.75, 0], [0.5, 0.5, 0]]
-    assert part.soft(np.empty(0, np.int64)).shape == (0, 3)
+    assert part.shares.dense(np.empty(0, np.int64)).shape == (0, 3)
 
 
 def test_what_mixcli_writes_is_read(root):
@@ -60,7 +60,9 @@ def test_what_mixcli_writes_is_read(root):
     names = [{"file_name": n, "label": 7, "soft_label": {"3": 0.5, "7": 0.5}, "weight": [0.5, 0.5]} for n in NAMES]
     (root / "metadata.jsonl").write_text("\n".join(map(json.dumps, names)))
     part = image_folder(root)
-    assert part.labels.tolist() == [7] * 3 and part.soft(np.array([1])).tolist() == [[0, 0, 0, 0.5, 0, 0, 0, 0.5]]
+    assert part.labels.tolist() == [7] * 3 and part.shares.dense(np.array([1])).tolist() == [
+        [0, 0, 0, 0.5, 0, 0, 0, 0.5]
+    ]
 
 
 def test_csv(root):

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from mixcli.errors import MixError, UsageError
-from mixcli.sources.source import Reading, Source, open_source
+from mixcli.sources.cloud_part import Wanted
+from mixcli.sources.reading import Reading
+from mixcli.sources.source import CloudSource, open_source
 
 
 def cloud(path, columns, separator, seed=0):
@@ -60,7 +62,7 @@ def test_the_train_list_of_a_folder(modelnet):
     assert source.has_normals and not source.has_seg and source.points is None
     assert [p.name for p in source.parts[0].files[:2]] == ["modelnet40_train.txt", "modelnet40_shape_names.txt"]
     values = np.loadtxt(modelnet / "airplane" / "airplane_0002.txt", delimiter=",", dtype=np.float32)
-    assert (source.parts[0].read(slice(0, 1), 5, True, normals=True)[0] == values[:6]).all()
+    assert (source.parts[0].read(slice(0, 1), Wanted(5, True, normals=True))[0] == values[:6]).all()
 
 
 def test_other_splits_and_a_list_of_its_own(modelnet):
@@ -72,7 +74,7 @@ def test_other_splits_and_a_list_of_its_own(modelnet):
     (modelnet / "mine.txt").write_text("airplane_0001\n")
     source, _ = read(modelnet / "mine.txt")
     assert source.labels.tolist() == [1]
-    assert Source(source.paths).labels.tolist() == [1]
+    assert CloudSource(source.paths).labels.tolist() == [1]
 
 
 def test_forty_classes_before_ten(modelnet):
@@ -147,8 +149,8 @@ def test_shapenet_trains_on_train_and_val(shapenet):
     assert "shuffled_train_file_list.json and shuffled_val_file_list.json" in notes[0]
     assert source.has_normals and source.has_seg
     values = np.loadtxt(shapenet / "02691156" / "b.txt", dtype=np.float32)
-    assert (source.parts[0].read(slice(0, 1), 8, True, True, True)[0] == values).all()
-    assert (Source(source.paths).labels == source.labels).all()
+    assert (source.parts[0].read(slice(0, 1), Wanted(8, True, True, True))[0] == values).all()
+    assert (CloudSource(source.paths).labels == source.labels).all()
 
 
 def test_splits_of_shapenet(shapenet):

@@ -74,7 +74,7 @@ def test_names(write, names):
 def test_grey(write, grey):
     part = array_file(write(data=grey, label=LABEL[:, None].astype(np.uint8)))
     assert (part.labels == LABEL).all()
-    for fit in (Fit(), Fit(6, 4), Fit(8, 8)):
+    for fit in (None, Fit(6, 4), Fit(8, 8)):
         for found, expected in zip(part.read(np.arange(9), fit), grey.reshape(9, 6, 4), strict=True):
             assert (found == decode(saved(expected), fit)).all() and found.shape[2] == 3
 
@@ -111,29 +111,33 @@ def test_names_of_classes_beside(tmp_path):
 def test_soft_labels(write):
     soft = RNG.dirichlet(np.ones(3), 9).astype(np.float32)
     part = array_file(write(images=COLOUR, labels=soft))
-    assert part.is_soft and (part.labels == soft.argmax(1)).all()
+    assert part.shares is not None and (part.labels == soft.argmax(1)).all()
     rows = np.array([4, 0, 4])
-    assert (part.soft(rows) == soft[rows]).all() and part.soft(rows[:0]).shape == (0, 3)
+    assert (part.shares.dense(rows) == soft[rows]).all() and part.shares.dense(rows[:0]).shape == (0, 3)
 
 
 def test_soft_labels_beside_labels_as_mixcli_writes_them(write):
     soft = np.tile(np.array([[0.5, 0, 0.5]], np.float32), (9, 1))
     part = array_file(write(data=COLOUR, label=LABEL, soft_label=soft))
-    assert part.is_soft and (part.labels == LABEL).all() and part.soft(np.array([1])).tolist() == [[0.5, 0, 0.5]]
+    assert (
+        part.shares is not None
+        and (part.labels == LABEL).all()
+        and part.shares.dense(np.array([1])).tolist() == [[0.5, 0, 0.5]]
+    )
 
 
 def test_soft_labels_that_are_none_are_named(tmp_path):
     soft = np.full((9, 2), 0.5)
     soft[3] = np.nan, 1
     part = array_file(stored(tmp_path, images=COLOUR, labels=soft))
-    assert part.soft(np.array([0, 1])).shape == (2, 2)
+    assert part.shares.dense(np.array([0, 1])).shape == (2, 2)
     with pytest.raises(MixError, match=r"a.npz\[3\]: the shares in 'labels' do not add up to 1"):
-        part.soft(np.array([0, 3]))
+        part.shares.dense(np.array([0, 3]))
 
 
 def test_one_hot_labels(write):
     part = array_file(write(x=COLOUR, y=np.eye(3, dtype=np.int32)[LABEL]))
-    assert (part.labels == LABEL).all() and not part.is_soft
+    assert (part.labels == LABEL).all() and part.shares is None
 
 
 def test_several_classes_of_one_picture_are_refused(tmp_path):

@@ -44,7 +44,7 @@ def test_order_and_labels_are_those_of_image_folder(flat):
     assert [(path, label) for (path, _), label in zip(map(part.address, range(6)), part.labels, strict=True)] == walked
     assert part.class_names == ("Cat", "ant", "dog") and part.labels.dtype == np.int64
     assert [str(path) for path in part.files] == [path for path, _ in walked]
-    assert part.size is None and part.random_access and not part.preload and not part.is_soft and not part.notes
+    assert part.size is None and part.random_access and not part.preload and part.shares is None and not part.notes
 
 
 def test_the_order_is_not_the_file_systems(flat, monkeypatch):

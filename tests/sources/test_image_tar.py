@@ -79,7 +79,11 @@ def test_soft_labels_as_mixcli_writes_them(tmp_path):
     label = {"label": 1, "soft_label": [0.5, 0.5], "weight": [0.5, 0.5]}
     path = tar(tmp_path / "a.tar", [("0.png", png()), ("0.json", json.dumps(label).encode())])
     part = Tars(path, [path])
-    assert part.is_soft and part.labels.tolist() == [1] and part.soft(np.array([0])).tolist() == [[0.5, 0.5]]
+    assert (
+        part.shares is not None
+        and part.labels.tolist() == [1]
+        and part.shares.dense(np.array([0])).tolist() == [[0.5, 0.5]]
+    )
 
 
 def test_shards_follow_each_other(tmp_path):

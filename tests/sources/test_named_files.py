@@ -142,7 +142,9 @@ def test_the_order_of_the_names_says_nothing(tmp_path_factory, files):
         (root / klass / f"{number}.png").touch()
     names = [f"{root}/{klass}/{number}.png" for klass, number in files]
     one, other = (classes(named(*order)) for order in (names, names[::-1]))
-    assert one == other and one[2] == tuple(sorted({klass for klass, _ in files}))
+    assert one.names == other.names and one.lists == other.lists == ()
+    assert one.labels.hard.tolist() == other.labels.hard.tolist()
+    assert one.labels.names == other.labels.names == tuple(sorted({klass for klass, _ in files}))
 
 
 def test_a_file_in_no_folder(monkeypatch):

@@ -8,7 +8,9 @@ import pytest
 
 from mixcli.errors import MixError, UsageError
 from mixcli.files.npz_arrays import Npz
-from mixcli.sources.source import Reading, open_source
+from mixcli.sources.cloud_part import Wanted
+from mixcli.sources.reading import Reading
+from mixcli.sources.source import open_source
 
 
 def clouds(channels=3, n=6, points=16, dtype=np.float32):
@@ -51,8 +53,8 @@ def test_both_sets_of_names(tmp_path, save, names):
     assert source.points == 16 and source.has_normals and source.has_seg
     assert source.address(4) == (str(tmp_path / "a.npz"), 4)
     part = source.parts[0]
-    assert (part.read(slice(1, 3), 8, True) == data[1:3, :8]).all()
-    found = part.read(np.array([0, 5]), 8, False, True, True)
+    assert (part.read(slice(1, 3), Wanted(8, True)) == data[1:3, :8]).all()
+    found = part.read(np.array([0, 5]), Wanted(8, False, True, True))
     assert found.shape == (2, 16, 7) and found.dtype == np.float32
     assert (found == np.concatenate([data, normal, seg[:, :, None]], 2)[[0, 5]]).all()
 
@@ -63,8 +65,8 @@ def test_six_columns_of_any_type_and_order(tmp_path, dtype, order):
     data = np.asarray(clouds(6).astype(dtype), order=order)
     np.savez(tmp_path / "a.npz", data=data, label=np.arange(6, dtype=np.uint8))
     part = read(tmp_path / "a.npz")[0].parts[0]
-    assert part.has_normals and (part.read(slice(0, 6), 16, True, True) == data.astype(np.float32)).all()
-    assert (part.read(slice(0, 6), 4, True) == data[:, :4, :3].astype(np.float32)).all()
+    assert part.has_normals and (part.read(slice(0, 6), Wanted(16, True, True)) == data.astype(np.float32)).all()
+    assert (part.read(slice(0, 6), Wanted(4, True)) == data[:, :4, :3].astype(np.float32)).all()
 
 
 def test_the_train_rows_where_a_split_says_so(tmp_path):
@@ -73,7 +75,7 @@ def test_the_train_rows_where_a_split_says_so(tmp_path):
     source, notes = read(tmp_path / "a.npz")
     assert source.labels.tolist() == [0, 2, 5] and "read the 3 of 6 clouds of split 'train'" in notes[0]
     assert source.address(1) == (str(tmp_path / "a.npz"), 2), "the row of the file"
-    assert (source.parts[0].read(np.array([0, 2]), 16, True) == clouds()[[0, 5]]).all()
+    assert (source.parts[0].read(np.array([0, 2]), Wanted(16, True)) == clouds()[[0, 5]]).all()
     assert read(tmp_path / "a.npz", split="test")[0].labels.tolist() == [1, 4]
     assert len(read(tmp_path / "a.npz", split="all")[0]) == 6
     np.savez(tmp_path / "b.npz", data=clouds(), label=np.arange(6), split=split.astype("S"))
@@ -107,7 +109,7 @@ def test_stored_arrays_are_mapped_and_deflated_ones_decoded_once(tmp_path, monke
         save(tmp_path / "a.npz", data=clouds(), label=np.arange(6))
         part = read(tmp_path / "a.npz")[0].parts[0]
         for row in range(6):
-            part.read(np.array([row]), 16, True)
+            part.read(np.array([row]), Wanted(16, True))
         held = part._values[0]
         assert isinstance(held.base, np.memmap) == (save is np.savez)
     assert opened == ["label", "data"] * 2
@@ -202,7 +204,7 @@ def test_torn_files(tmp_path, save):
         (tmp_path / "a.npz").write_bytes(raw)
         try:
             source, _ = read(tmp_path / "a.npz")
-            found = source.parts[0].read(slice(0, len(source)), 4, True)
+            found = source.parts[0].read(slice(0, len(source)), Wanted(4, True))
             assert found.shape == (len(source), 4, 3)
         except MixError as e:
             assert str(e).startswith((str(tmp_path / "a.npz"), "--split"))
@@ -251,4 +253,4 @@ def test_recorded_clouds(shared):
     train = values["split"] == "train"
     assert len(source) == 165 and "165 of 221" in notes[0] and source.class_names == tuple(values["names"])
     assert (source.labels == values["labels"][train]).all()
-    assert (source.parts[0].read(slice(0, 165), 2048, True) == values["points"][train]).all()
+    assert (source.parts[0].read(slice(0, 165), Wanted(2048, True)) == values["points"][train]).all()

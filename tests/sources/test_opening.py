@@ -13,6 +13,7 @@ from test_image_folders import picture
 
 from mixcli.errors import MixError, UsageError
 from mixcli.sources.fingerprint import describe
+from mixcli.sources.image_source import open_picture_source
 from mixcli.sources.images.decode import Fit
 from mixcli.sources.images.image_part import PicturePart
 from mixcli.sources.images.opening import open_pictures
@@ -64,15 +65,16 @@ def shards(root):
 def test_all_layouts_of_the_same_pictures_agree(tmp_path, layout):
     path = layout(tmp_path)
     part, notes = open_pictures(path)
-    assert part.data == "images" and part.path == path and not notes
+    assert open_picture_source([str(path)])[0].data == "images" and part.path == path and not notes
     assert part.labels.tolist() == LABEL.tolist() and part.class_names == NAMES and len(part) == 6
     every = np.arange(6)
-    assert (np.stack(part.read(every, Fit())) == PIXELS).all()
+    assert (np.stack(part.read(every)) == PIXELS).all()
     assert (np.stack(part.read(every, Fit(8, 8))) == PIXELS).all()
     assert (np.stack(part.read(every, Fit(5, 3))) == np.stack(open_pictures(path)[0].read(every, Fit(5, 3)))).all()
     assert part.sizes(every).tolist() == [[8, 8]] * 6 and part.size in (None, (8, 8))
-    assert {name for name in vars(PicturePart)["__annotations__"] if not hasattr(part, name)} == set()
-    assert all(path.is_file() for path in part.files) and not part.is_soft
+    promised = {name for base in PicturePart.__mro__ for name in vars(base) if not name.startswith("_")}
+    assert {"path", "labels", "shares", "size", "read"} <= promised <= set(dir(part))
+    assert all(path.is_file() for path in part.files) and part.shares is None
     assert describe(part)["count"] == 6 and describe(part)["bytes"] > 0
 
 

@@ -9,7 +9,8 @@ from mixcli.data.fields import Field
 from mixcli.datasets.container import container_of, open_sink
 from mixcli.errors import MixError
 from mixcli.sources import fingerprint
-from mixcli.sources.source import Source, open_source
+from mixcli.sources.cloud_part import Wanted
+from mixcli.sources.source import CloudSource, open_source
 
 ROWS, POINTS = 6, 8
 NAMES = ("m.h5", "m.npz", "m")  # a folder of .ply has no suffix
@@ -50,11 +51,11 @@ def test_everything_a_dataset_carries(tmp_path, name):
     assert source.points == POINTS and source.has_normals and part.preload and part.random_access
     assert source.address(3) == (str(tmp_path / name), 3)
     assert (source.soft(np.array([4, 0, 4])) == arrays["soft_label"][[4, 0, 4]]).all()
-    assert (part.read(slice(1, 4), 5, True) == arrays["data"][1:4, :5]).all()
+    assert (part.read(slice(1, 4), Wanted(5, True)) == arrays["data"][1:4, :5]).all()
     both = np.concatenate([arrays["data"], arrays["normal"]], 2)
-    assert (part.read(np.array([0, 5]), 5, False, normals=True) == both[[0, 5]]).all()
+    assert (part.read(np.array([0, 5]), Wanted(5, False, normals=True)) == both[[0, 5]]).all()
     assert not source.has_seg and any("part labels of a mixed set are not mixed again" in note for note in notes)
-    assert (Source(source.paths).labels == source.labels).all()
+    assert (CloudSource(source.paths).labels == source.labels).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,7 +63,7 @@ def test_part_labels_of_one_parent_are_carried_on(tmp_path, name):
     arrays = mixed(tmp_path / name, parents=1)
     source, notes = read(tmp_path / name)
     assert source.has_seg and not notes
-    found = source.parts[0].read(slice(0, 6), 4, True, seg=True)
+    found = source.parts[0].read(slice(0, 6), Wanted(4, True, seg=True))
     assert (found[:, :, 3] == arrays["seg"][:, :4, 0]).all()
 
 
@@ -135,6 +136,6 @@ def test_damaged_datasets(tmp_path):
         (tmp_path / "m.h5").write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
         try:
             source, _ = read(tmp_path / "m.h5")
-            assert source.parts[0].read(slice(0, 2), 4, True).shape == (min(2, len(source)), 4, 3)
+            assert source.parts[0].read(slice(0, 2), Wanted(4, True)).shape == (min(2, len(source)), 4, 3)
         except MixError as e:
             assert str(e).startswith(str(tmp_path / "m.h5"))

@@ -8,8 +8,10 @@ import pytest
 from conftest import write_h5
 
 from mixcli.errors import MixError, UsageError
-from mixcli.sources.cloud_reader import Reader
-from mixcli.sources.source import Reading, Source, open_source
+from mixcli.sources.cloud_part import Wanted
+from mixcli.sources.cloud_reader import Preparation, Reader
+from mixcli.sources.reading import Reading
+from mixcli.sources.source import CloudSource, open_source
 
 
 def cloud_file(path, n=4, points=16, label=0, seed=0, **settings):
@@ -98,7 +100,7 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path, name):
         with pytest.raises(MixError, match="not a regular file"):
             read(argument)
     with pytest.raises(MixError, match="not a regular file"):
-        Source([tmp_path / name])
+        CloudSource([tmp_path / name])
     (tmp_path / "null.h5").symlink_to("/dev/null")
     with pytest.raises(MixError, match="not a regular file"):
         read(tmp_path / "null.h5")
@@ -174,7 +176,7 @@ def test_validation_files_are_no_train_files(tmp_path):
 
 def test_parts_open_again_by_their_paths(folder):
     source = read(folder)[1]
-    again = Source([part.path for part in source.parts])
+    again = CloudSource([part.path for part in source.parts])
     assert again.paths == source.paths and (again.labels == source.labels).all()
 
 
@@ -246,20 +248,20 @@ def scan_object_nn(path, mask=None, **extra):
 def test_background_is_dropped_on_request(tmp_path):
     clouds, path = scan_object_nn(tmp_path / "training_objectdataset.h5")
     kept = read(path)[1]
-    assert kept.points == 8 and (kept.parts[0].read(slice(0, 3), 8, True) == clouds).all()
+    assert kept.points == 8 and (kept.parts[0].read(slice(0, 3), Wanted(8, True)) == clouds).all()
     assert kept.class_names[:2] == ("bag", "bin") and kept.class_names[14] == "toilet" and kept.known_classes() == 15
     source = read(path, drop_background=True)[1]
     assert source.points is None
-    first, none, last = source.parts[0].read(np.arange(3), 3, True)
+    first, none, last = source.parts[0].read(np.arange(3), Wanted(3, True))
     assert (first == clouds[0, [0, 2, 4]]).all() and (last == clouds[2, :3]).all()
     assert none == "all of its points are background ('mask' is -1)"
-    every = source.parts[0].read(slice(0, 1), 3, False)
+    every = source.parts[0].read(slice(0, 1), Wanted(3, False))
     assert (every[0] == clouds[0, [0, 2, 4, 5]]).all()
 
 
 def test_a_cloud_of_background_is_a_bad_sample(tmp_path):
     path = scan_object_nn(tmp_path / "training_objectdataset.h5")[1]
-    reader = Reader(read(path, drop_background=True)[1], 15, 4)
+    reader = Reader(read(path, drop_background=True)[1], 15, Preparation(4))
     with pytest.raises(MixError, match=r"\.h5\[1\]: all of its points are background"):
         reader.load()
 
@@ -298,9 +300,9 @@ def test_part_labels(tmp_path, name):
     seg, path = shapenet_part(tmp_path / "a.h5", name, label=15)
     source = read(path)[1]
     assert source.has_seg and (source.class_names is None) == (name == "seg"), "names where the file carries pid"
-    found = source.parts[0].read(np.array([1, 3]), 8, True, seg=True)
+    found = source.parts[0].read(np.array([1, 3]), Wanted(8, True, seg=True))
     assert found.shape == (2, 8, 4) and (found[:, :, 3] == seg[[1, 3], :8]).all()
-    assert source.parts[0].read(slice(0, 4), 8, False, seg=True).shape == (4, 16, 4)
+    assert source.parts[0].read(slice(0, 4), Wanted(8, False, seg=True)).shape == (4, 16, 4)
 
 
 def test_shapenet_part_trains_on_train_and_val(tmp_path):
@@ -320,13 +322,13 @@ def test_part_labels_that_do_not_fit(tmp_path, name):
             read(path)
     large = read(cloud_file(tmp_path / "b.h5", **{name: np.full((4, 16), 2**40)}))[1]
     with pytest.raises(MixError, match="part label beyond"):
-        large.parts[0].read(slice(0, 4), 16, True, seg=True)
+        large.parts[0].read(slice(0, 4), Wanted(16, True, seg=True))
 
 
 def test_a_value_too_large_for_float32_is_a_bad_sample(tmp_path):
     clouds = np.zeros((2, 8, 3))
     clouds[1, 3, 0] = 1e300
-    reader = Reader(read(write_h5(tmp_path / "a.h5", clouds, np.zeros(2, int)))[1], 1, 8)
+    reader = Reader(read(write_h5(tmp_path / "a.h5", clouds, np.zeros(2, int)))[1], 1, Preparation(8))
     with pytest.raises(MixError, match=r"\[1\]: an infinite value"):
         reader.load()
 

@@ -31,13 +31,13 @@ from mixcli.pipeline.kinds.images import (  # noqa: F401 - those that do not dif
     sized,
 )
 from mixcli.saliency import normalize
-from mixcli.sources.source import Source
+from mixcli.sources.image_source import PictureSource
 
 if TYPE_CHECKING:
     from mixcli.pipeline.engine import Engine
 
 
-def completed(job: Job, source: Source, model: Any) -> Job:
+def completed(job: Job, source: PictureSource, model: Any) -> Job:
     """The job, whose layer the network has and whose container holds arrays of any shape."""
     from mixcli.models.hidden import SHOWN, layers
 
@@ -48,7 +48,7 @@ def completed(job: Job, source: Source, model: Any) -> Job:
     return images.completed(job, source, model)
 
 
-def fields(job: Job, source: Source, classes: int, model: Any) -> tuple[Field, ...]:
+def fields(job: Job, source: PictureSource, classes: int, model: Any) -> tuple[Field, ...]:
     shape = _shape(model.net, job.layer, job.size)
     return hidden_fields(shape, classes, job.method.traits.parents, len(job.method.traits.draw_names))
 

@@ -16,8 +16,7 @@ from mixcli.pipeline.job import Job
 from mixcli.pipeline.kinds import Heat
 from mixcli.saliency import normalize
 from mixcli.sources.image_reader import PictureReader, size_of
-from mixcli.sources.image_source import open_picture_source
-from mixcli.sources.source import Source
+from mixcli.sources.image_source import PictureSource, open_picture_source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,11 +29,11 @@ TRIED, CLEARLY = 64, 0.08  # images that the other presets are tried on; by how 
 ONE, NOT_FINITE = "image", "check --normalize and the checkpoint; --on-error does not skip it"
 
 
-def open_source(job: Job) -> tuple[Source, list[str]]:
+def open_source(job: Job) -> tuple[PictureSource, list[str]]:
     return open_picture_source(list(job.sources), job.reading)
 
 
-def sized(job: Job, source: Source, note: Callable[[str], None]) -> Job:
+def sized(job: Job, source: PictureSource, note: Callable[[str], None]) -> Job:
     """The job with the size that all images are brought to, and the mean and deviation of the network's images."""
     usual = "none" if job.method.traits.saliency == "spectral" else "imagenet"  # no network asks for colours weighed so
     return replace(job, size=size_of(source, job.size, note), points=None, normalize=job.normalize or usual)
@@ -47,7 +46,7 @@ def probe(job: Job, model: Any) -> Tensor:
     return torch.linspace(-1, 1, 3 * job.size[0] * job.size[1]).reshape(1, 3, *job.size)
 
 
-def completed(job: Job, source: Source, model: Any) -> Job:
+def completed(job: Job, source: PictureSource, model: Any) -> Job:
     if other := set(job.keep) - {"mask", "saliency"}:  # saliency is kept for viewing only, in no field
         raise UsageError(f"{min(other)}: is for points, and images are mixed; leave it out")
     if "mask" in job.keep and not job.method.traits.mask:
@@ -60,12 +59,12 @@ def completed(job: Job, source: Source, model: Any) -> Job:
     return job
 
 
-def reader(job: Job, source: Source, classes: int, model: Any, note: Callable[[str], None]) -> PictureReader:
+def reader(job: Job, source: PictureSource, classes: int, model: Any, note: Callable[[str], None]) -> PictureReader:
     normalize.parse(job.normalize)  # a wrong one is told before any work
     return PictureReader(source, classes, job.size, job.out.parent, note)
 
 
-def fields(job: Job, source: Source, classes: int, model: Any) -> tuple[Field, ...]:
+def fields(job: Job, source: PictureSource, classes: int, model: Any) -> tuple[Field, ...]:
     traits = job.method.traits
     draws = len(traits.draw_names)
     return image_fields(job.size, classes, traits.parents, draws, traits.query, job.keep, traits.raw)

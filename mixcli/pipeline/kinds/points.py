@@ -15,8 +15,9 @@ from mixcli.errors import BadSample, CheckpointError, UsageError
 from mixcli.pipeline.job import Job
 from mixcli.pipeline.kinds import Heat
 from mixcli.sources import source as sources
-from mixcli.sources.cloud_reader import Reader
-from mixcli.sources.source import Source
+from mixcli.sources.cloud_part import Wanted
+from mixcli.sources.cloud_reader import Carried, Preparation, Reader
+from mixcli.sources.source import CloudSource
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,15 +33,15 @@ ONE, NOT_FINITE = "cloud", "check its scale, or --normalize unit-sphere"
 MESH_POINTS = 2048  # of a mesh, where nothing says how many
 
 
-def open_source(job: Job) -> tuple[Source, list[str]]:
+def open_source(job: Job) -> tuple[CloudSource, list[str]]:
     return sources.open_source(list(job.sources), job.reading)
 
 
-def sized(job: Job, source: Source, note: Callable[[str], None]) -> Job:
+def sized(job: Job, source: CloudSource, note: Callable[[str], None]) -> Job:
     """The job with a number of points: as asked, or as many as the source's clouds have, or else its first one."""
     if job.points or source.points:
         return replace(job, points=job.points or source.points)
-    first = source.parts[0].read(slice(0, 1), MESH_POINTS, False)[0]
+    first = source.parts[0].read(slice(0, 1), Wanted(MESH_POINTS))[0]
     if isinstance(first, str):
         raise BadSample(*source.address(0), first, "--points says how many points to take")
     return replace(job, points=len(first))
@@ -53,7 +54,7 @@ def probe(job: Job, model: Any) -> Tensor:
     return torch.linspace(-1, 1, job.points * model.channels).reshape(1, job.points, model.channels)
 
 
-def completed(job: Job, source: Source, model: Any) -> Job:
+def completed(job: Job, source: CloudSource, model: Any) -> Job:
     """The job with what follows from source and model: whether normals travel."""
     if other := set(job.keep) - {"point_source", "saliency"} or (job.size and {"size"}):
         raise UsageError(f"{min(other)}: is for images, and points are mixed; leave it out")
@@ -62,16 +63,15 @@ def completed(job: Job, source: Source, model: Any) -> Job:
     return replace(job, normals=normals, normalize=job.normalize or "none")
 
 
-def reader(job: Job, source: Source, classes: int, model: Any, note: Callable[[str], None]) -> Reader:
+def reader(job: Job, source: CloudSource, classes: int, model: Any, note: Callable[[str], None]) -> Reader:
     if job.normalize not in NORMALIZE:
         raise UsageError(f"--normalize {job.normalize}: of clouds must be one of {', '.join(NORMALIZE)}")
-    return Reader(
-        source, classes, job.points, job.subsample, job.normalize, job.seed, job.pad, job.normals, source.has_seg,
-        _parts(job, source, model), job.out.parent, note,
-    )  # fmt: skip
+    how = Preparation(points=job.points, subsample=job.subsample, normalize=job.normalize, seed=job.seed, pad=job.pad)
+    carried = Carried(normals=job.normals, seg=source.has_seg, parts=_parts(job, source, model))
+    return Reader(source, classes, how, carried, spool=job.out.parent, note=note)
 
 
-def _parts(job: Job, source: Source, model: Any) -> range | None:
+def _parts(job: Job, source: CloudSource, model: Any) -> range | None:
     """Part labels that a segmentation checkpoint knows."""
     if not (model and model.task == "segment"):
         return None
@@ -84,7 +84,7 @@ def _parts(job: Job, source: Source, model: Any) -> range | None:
     return range(first, first + model.parts)
 
 
-def fields(job: Job, source: Source, classes: int, model: Any) -> tuple[Field, ...]:
+def fields(job: Job, source: CloudSource, classes: int, model: Any) -> tuple[Field, ...]:
     traits = job.method.traits
     return cloud_fields(
         job.points, classes, traits.parents, len(traits.draw_names), traits.query,

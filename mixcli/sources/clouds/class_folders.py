@@ -6,11 +6,16 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from mixcli.errors import UsageError
 from mixcli.files.geometry import SUFFIXES
 from mixcli.files.regular import require_folder, require_inside
 from mixcli.sources.class_names import SHAPE_NAMES, read_names
-from mixcli.sources.clouds.cloud_files import CloudFiles
+from mixcli.sources.clouds.cloud_files import CloudFiles, Placed
+from mixcli.sources.clouds.recognise import holds_clouds
+from mixcli.sources.foreign import ForeignArgument
+from mixcli.sources.labels import Labels
 
 SPLITS = ("train", "test", "val")
 LISTS = (SHAPE_NAMES, "modelnet40_shape_names.txt")  # either may say the order of the classes
@@ -34,25 +39,30 @@ class Found(NamedTuple):
 
 
 def class_folders(root: Path, split: str = "auto") -> CloudFiles:
-    """The clouds and meshes of a split. UsageError where a class has none, or its folder is no class folder."""
+    """The clouds and meshes of a split. UsageError where a class has none, or its folder is no class folder.
+
+    Foreign where no folder seems to have any.
+    """
     top = scan(root, root)
     names, listing = _order(root, top)
     others = [name for name in (*top.files, *top.others) if name not in LISTS]
-    found: list[Found] = []
+    clouds: list[Found] = []
     for label, name in enumerate(names):
         members = _class(root, label, name, others)
         if not members:
-            raise UsageError(_empty(root, names, name))
-        found += members
+            raise _empty(root, names, name)
+        clouds += members
     notes = [_left_out(root, others)] if others else []
-    chosen = sorted(_of_split(root, found, split, names, notes))
-    labels = [f.label for f in chosen]
-    return CloudFiles(root, root, [f.name for f in chosen], labels, names, listing, tuple(notes))
+    chosen = sorted(_of_split(root, clouds, split, names, notes))
+    labels = Labels(np.array([f.label for f in chosen], np.int64), names)
+    return CloudFiles(root, Placed(root, [f.name for f in chosen]), labels, listing, notes)
 
 
 def scan(folder: Path, root: Path) -> Scan:
     """Files that hold geometry, folders, and the rest. MixError where one of the first two leads out of `root`."""
-    files, folders, others = [], [], []
+    files: list[str] = []
+    folders: list[str] = []
+    others: list[str] = []
     for entry in os.scandir(require_folder(folder)):
         hidden = entry.name.startswith((".", "__MACOSX"))
         kind = others if hidden else _kind(entry, files, folders, others)
@@ -62,7 +72,7 @@ def scan(folder: Path, root: Path) -> Scan:
     return Scan(sorted(files), sorted(folders), sorted(others))
 
 
-def _kind(entry: os.DirEntry, files: list[str], folders: list[str], others: list[str]) -> list[str]:
+def _kind(entry: os.DirEntry[str], files: list[str], folders: list[str], others: list[str]) -> list[str]:
     linked = entry.is_symlink()  # of a link, os.path bears what a loop of links does to the entry's own answers
     if os.path.isdir(entry.path) if linked else entry.is_dir():
         return folders
@@ -75,54 +85,67 @@ def _order(root: Path, top: Scan) -> tuple[tuple[str, ...], tuple[Path, ...]]:
     listing = next((root / name for name in LISTS if name in top.files), None)
     if not top.folders:
         has = "clouds but no class folders" if set(top.files) - set(LISTS) else "no class folders"
-        raise UsageError(f"{root}: has {has}; make a folder for each class, named as it, and put its clouds there")
+        raise _refusal(root)(
+            f"has {has}", at=root, advice="make a folder for each class, named as it, and put its clouds there"
+        )
     if listing is None:
         return tuple(top.folders), ()
     names = read_names(listing) or ()
     if odd := sorted(set(names) ^ set(top.folders)):
         where = "has no folder" if odd[0] in names else "is a folder but not in the list"
-        raise UsageError(f"{listing}: class {odd[0]!r} {where}; the list and the folders must name the same classes")
+        raise _refusal(root)(
+            f"class {odd[0]!r} {where}", at=listing, advice="the list and the folders must name the same classes"
+        )
     if len(set(names)) < len(names):
-        raise UsageError(f"{listing}: names a class twice; name each once")
+        raise UsageError("names a class twice", at=listing, advice="name each once")
     return names, (listing,)
 
 
 def _class(root: Path, label: int, name: str, others: list[str]) -> list[Found]:
     """All clouds of a class; adds what is none to `others`."""
     direct = scan(root / name, root)
-    found = [Found(label, file, "", f"{name}/{file}") for file in direct.files]
+    clouds = [Found(label, file, "", f"{name}/{file}") for file in direct.files]
     others += [f"{name}/{other}" for other in direct.others]
     for folder in direct.folders:
         if folder not in SPLITS:
             others.append(f"{name}/{folder}")
             continue
         inner = scan(root / name / folder, root)
-        found += [Found(label, file, folder, f"{name}/{folder}/{file}") for file in inner.files]
+        clouds += [Found(label, file, folder, f"{name}/{folder}/{file}") for file in inner.files]
         others += [f"{name}/{folder}/{other}" for other in (*inner.folders, *inner.others)]
-    return found
+    return clouds
 
 
-def _empty(root: Path, names: tuple[str, ...], name: str) -> str:
+def _refusal(root: Path) -> type[UsageError]:
+    """What a folder that cannot be read is: clouds in disorder, or nothing of ours."""
+    return UsageError if holds_clouds(root) else ForeignArgument
+
+
+def _empty(root: Path, names: tuple[str, ...], name: str) -> UsageError:
+    refusal = _refusal(root)
     if set(names) <= set(SPLITS):
-        return f"{root}: its folders are splits, not classes; give {root / name}"
-    return (
-        f"{root / name}: no cloud in this class folder nor in its {', '.join(SPLITS)}; remove it, or give it files "
-        f"that end in {', '.join(SUFFIXES)}"
+        return refusal("its folders are splits, not classes", at=root, advice=f"give {root / name}")
+    return refusal(
+        f"no cloud in this class folder nor in its {', '.join(SPLITS)}",
+        at=root / name,
+        advice=f"remove it, or give it files that end in {', '.join(SUFFIXES)}",
     )
 
 
-def _of_split(root: Path, found: list[Found], split: str, names: tuple[str, ...], notes: list[str]) -> list[Found]:
+def _of_split(root: Path, clouds: list[Found], split: str, names: tuple[str, ...], notes: list[str]) -> list[Found]:
     """What is to be read, with notes on what that leaves out."""
-    told = {f.split for f in found} - {""}
+    told = {f.split for f in clouds} - {""}
     if split in SPLITS and split not in told:
-        raise UsageError(f"--split {split}: no class folder of {root} has a folder {split!r}; leave --split out")
+        raise UsageError(
+            f"no class folder of {root} has a folder {split!r}", at=f"--split {split}", advice="leave --split out"
+        )
     wanted = "train" if split == "auto" and "train" in told else split
     if wanted not in SPLITS:
-        return found
-    chosen = [f for f in found if f.split == wanted]
-    if split == "auto" and len(chosen) < len(found):
+        return clouds
+    chosen = [f for f in clouds if f.split == wanted]
+    if split == "auto" and len(chosen) < len(clouds):
         more = "--split all reads everything"
-        notes.append(f"{root}: read the {len(chosen):,} of {len(found):,} files in folders {wanted!r}; {more}")
+        notes.append(f"{root}: read the {len(chosen):,} of {len(clouds):,} files in folders {wanted!r}; {more}")
     missing = sorted(set(range(len(names))) - {f.label for f in chosen})
     if missing:
         notes.append(f"{root}: class {names[missing[0]]!r} has no file in {wanted!r} (classes without: {len(missing)})")

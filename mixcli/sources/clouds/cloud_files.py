@@ -4,40 +4,55 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from mixcli.errors import MixError
-from mixcli.files.geometry import Geometry, read_geometry
+from mixcli.files.geometry import read_geometry
 from mixcli.files.meshes import sample_surface
+from mixcli.files.shape import Geometry
+from mixcli.sources.cloud_part import Wanted
 from mixcli.sources.clouds.stacked import joined
+from mixcli.sources.labels import Labels
 
 THREADS = min(8, (os.cpu_count() or 1) + 2)
 LOOKED_AT = 16  # files that are opened in search of one that can be read
-FEW = 16  # points that show what the points of a file carry
+A_LOOK = Wanted(points=16, first=True)  # shows what the points of a file carry
+
+
+class Placed(NamedTuple):
+    """Files by their posix paths under a folder, 'chair/chair_0001.txt'."""
+
+    root: Path
+    names: Sequence[str]
+
+
+class Carries(NamedTuple):
+    """What points have beside their places."""
+
+    normals: bool
+    seg: bool
 
 
 class CloudFiles:
-    """Files by their place under `root`, numbered in the order given. names: posix paths, 'chair/chair_0001.txt'."""
+    """Labelled files, numbered in the order given."""
 
-    points, is_soft, random_access, preload = None, False, True, False
+    random_access, preload = True, False
+    points = shares = None
+    drops_background = False
 
     def __init__(
-        self,
-        path: Path,
-        root: Path,
-        names: list[str],
-        labels: list[int],
-        class_names: tuple[str, ...],
-        lists: tuple[Path, ...] = (),
-        notes: tuple[str, ...] = (),
+        self, path: Path, files: Placed, labels: Labels, lists: Sequence[Path] = (), notes: Sequence[str] = ()
     ):
-        self.path, self.names, self.class_names, self.notes = path, names, class_names, notes
-        self.labels = np.array(labels, np.int64)
-        self.clouds = [root / name for name in names]
+        """path: what opens this part again. lists: the files that say the labels or their names."""
+        self.path, self.names, self.notes = path, files.names, tuple(notes)
+        self.labels, self.class_names = labels.hard, labels.names
+        self.clouds = [files.root / name for name in files.names]
         self.files = [*lists, *self.clouds]
 
     def __len__(self) -> int:
@@ -48,49 +63,54 @@ class CloudFiles:
 
     @property
     def has_normals(self) -> bool:
-        return self._looked_at[0]
+        return self._looked_at.normals
 
     @property
     def has_seg(self) -> bool:
-        return self._looked_at[1]
+        return self._looked_at.seg
 
     @cached_property
-    def _looked_at(self) -> tuple[bool, bool]:
-        """Whether the first file that can be read has normals, and part labels."""
+    def _looked_at(self) -> Carries:
+        """Of the first file that can be read."""
         for row in range(min(len(self), LOOKED_AT)):
-            found = self._geometry(row, FEW, True)
-            if not isinstance(found, str):
-                return found.normals is not None, found.seg is not None
-        return False, False
+            shape = self._geometry(row, A_LOOK)
+            if not isinstance(shape, str):
+                return Carries(shape.normals is not None, shape.seg is not None)
+        return Carries(False, False)
 
-    def read(
-        self, rows: slice | np.ndarray, points: int, first: bool, normals: bool = False, seg: bool = False
-    ) -> list[np.ndarray | str]:
-        """See Part.read."""
-        wanted = np.arange(len(self))[rows].tolist()
+    def read(self, rows: slice | np.ndarray, wanted: Wanted) -> list[np.ndarray | str]:
+        """See CloudPart.read."""
+        every = np.arange(len(self))[rows].tolist()
         with ThreadPoolExecutor(THREADS) as pool:
-            return list(pool.map(lambda row: self._read(row, points, first, normals, seg), wanted))
+            return list(pool.map(lambda row: self._read(row, wanted), every))
 
-    def _read(self, row: int, points: int, first: bool, normals: bool, seg: bool) -> np.ndarray | str:
-        found = self._geometry(row, points, first)
-        if isinstance(found, str):
-            return found
-        for wanted, values, what in ((normals, found.normals, "normals"), (seg, found.seg, "part labels")):
-            if wanted and values is None:
-                return f"no {what} in it, and other files of {self.path} have them"
-        columns = [found.points[None], found.normals[None]] if normals else [found.points[None]]
-        cloud = joined(self.clouds[row], columns, found.seg[None] if seg else None)[0]
-        return cloud[: points + 1] if first else cloud
+    def _read(self, row: int, wanted: Wanted) -> np.ndarray | str:
+        shape = self._geometry(row, wanted)
+        if isinstance(shape, str):
+            return shape
+        columns, seg = [shape.points[None]], None
+        if wanted.normals:
+            if shape.normals is None:
+                return self._lacks("normals")
+            columns.append(shape.normals[None])
+        if wanted.seg:
+            if shape.seg is None:
+                return self._lacks("part labels")
+            seg = shape.seg[None]
+        cloud = joined(self.clouds[row], columns, seg)[0]
+        return cloud[: wanted.points + 1] if wanted.first else cloud
 
-    def _geometry(self, row: int, points: int, first: bool) -> Geometry | str:
-        """A cloud, or `points` points on the surface of a mesh, or why there is neither."""
-        file = self.clouds[row]
+    def _lacks(self, what: str) -> str:
+        return f"no {what} in it, and other files of {self.path} have them"
+
+    def _geometry(self, row: int, wanted: Wanted) -> Geometry | str:
+        """A cloud, or as many points as wanted on the surface of a mesh, or why there is neither."""
         try:
-            found = read_geometry(file, points + 1 if first else None)  # one more tells that there are more
-            if found.faces is None:
-                return found
-            return sample_surface(found, points, zlib.crc32(os.fsencode(self.names[row])))
-        except MixError as e:
-            return str(e).removeprefix(f"{file}: ")
+            shape = read_geometry(self.clouds[row], wanted.points + 1 if wanted.first else None)  # one more tells more
+            if shape.faces is None:
+                return shape
+            return sample_surface(shape, wanted.points, zlib.crc32(os.fsencode(self.names[row])))
+        except MixError as e:  # its address is the file, as the sample's is
+            return f"{e.reason}; {e.advice}" if e.advice else e.reason
         except ValueError as e:
             return str(e)

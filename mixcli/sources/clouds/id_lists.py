@@ -9,11 +9,14 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
+
 from mixcli.errors import UsageError
 from mixcli.files.regular import read_lines, require_inside
 from mixcli.sources.class_names import read_names
 from mixcli.sources.clouds.class_folders import SPLITS
-from mixcli.sources.clouds.cloud_files import CloudFiles
+from mixcli.sources.clouds.cloud_files import CloudFiles, Placed
+from mixcli.sources.labels import Labels
 from mixcli.sources.named_files import Listed, classes
 
 ID = re.compile(r"[^/\\\0]+_[^/\\\0_]+")
@@ -39,11 +42,11 @@ def cloud_of(ident: str) -> str:
 
 def id_lists(root: Path, split: str, notes: list[str]) -> list[Path]:
     """The lists of a folder that a split asks for; none where it has no such lists."""
-    found = {m[1]: [] for m in map(NAME.fullmatch, sorted(os.listdir(root))) if m}
-    if not found:
+    sizes = {match[1] for match in map(NAME.fullmatch, os.listdir(root)) if match}
+    if not sizes:
         return []
-    size = max(found)  # '40' before '10'
-    if len(found) > 1:
+    size = max(sizes)  # '40' before '10'
+    if len(sizes) > 1:
         notes.append(f"{root}: has lists for 10 and for 40 classes; read ModelNet40's, name the list to read the other")
     there = {s: root / f"modelnet{size}_{s}.txt" for s in ("train", "test")}
     there = {s: path for s, path in there.items() if os.path.isfile(path)}
@@ -51,7 +54,7 @@ def id_lists(root: Path, split: str, notes: list[str]) -> list[Path]:
     if wanted not in ("train", "test"):
         return list(there.values())
     if wanted not in there:
-        raise UsageError(f"--split {split}: no modelnet{size}_{wanted}.txt in {root}; leave --split out")
+        raise UsageError(f"no modelnet{size}_{wanted}.txt in {root}", at=f"--split {split}", advice="leave --split out")
     if split == "auto":
         notes.append(f"{root}: read the clouds of {there['train'].name}; --split all reads the test clouds too")
     return [there[wanted]]
@@ -68,20 +71,21 @@ def id_list(path: Path) -> CloudFiles:
             clouds.append(listed(root, ident, f"{path}, line {line}"))
             labels.append(_label(number, ident, f"{path}, line {line}", names_list))
     if not clouds:
-        raise UsageError(f"{path}: the list is empty; it should hold ids like airplane_0001")
-    return CloudFiles(path, root, clouds, labels, names, (path, names_list))
+        raise UsageError("the list is empty", at=path, advice="it should hold ids like airplane_0001")
+    numbers = Labels(np.array(labels, np.int64), names)
+    return CloudFiles(path, Placed(root, clouds), numbers, (path, names_list))
 
 
 def listed_clouds(files: Listed) -> CloudFiles:
     """Clouds that were named one by one, in the order of class folders."""
-    files, labels, names, lists = classes(files, SPLITS)
-    return CloudFiles(files.root, files.root, list(files.names), labels, names, lists)
+    named = classes(files, SPLITS)
+    return CloudFiles(files.root, Placed(files.root, list(named.names)), named.labels, named.lists)
 
 
 def listed(root: Path, ident: str, where: str) -> str:
     """Where the cloud of an id lies under `root`, checked to be a file there."""
     if not ID.fullmatch(ident) or ident.startswith("."):
-        raise UsageError(f"{where}: {ident[:80]!r} is no id; expected one like airplane_0001")
+        raise UsageError(f"{ident[:80]!r} is no id", at=where, advice="expected one like airplane_0001")
     return existing(root, cloud_of(ident), where)
 
 
@@ -90,7 +94,7 @@ def existing(root: Path, name: str, where: str) -> str:
     path = root / name
     if not os.path.isfile(path):
         what = f"{str(path)[:300]} is not there or is no regular file"
-        raise UsageError(f"{where}: {what}; copy it there, or take it out of the list")
+        raise UsageError(what, at=where, advice="copy it there, or take it out of the list")
     if os.path.islink(path) or os.path.islink(path.parent):
         require_inside(path, root)
     return name
@@ -99,14 +103,14 @@ def existing(root: Path, name: str, where: str) -> str:
 def _names_list(path: Path) -> Path:
     """The class names that belong to a list: modelnet10_train.txt goes with modelnet10_shape_names.txt."""
     choices = [f"{path.name.split('_')[0]}_shape_names.txt", "modelnet40_shape_names.txt", "shape_names.txt"]
-    found = next((path.parent / name for name in choices if os.path.isfile(path.parent / name)), None)
-    if found is None:
-        raise UsageError(f"{path}: no {choices[0]} beside it; the order of its lines numbers the classes")
-    return found
+    listing = next((path.parent / name for name in choices if os.path.isfile(path.parent / name)), None)
+    if listing is None:
+        raise UsageError(f"no {choices[0]} beside it", at=path, advice="the order of its lines numbers the classes")
+    return listing
 
 
 def _label(number: dict[str, int], ident: str, where: str, names_list: Path) -> int:
     name = ident.rpartition("_")[0]
     if name not in number:
-        raise UsageError(f"{where}: {ident[:80]!r} is of class {name[:80]!r}, which {names_list} does not name")
+        raise UsageError(f"{ident[:80]!r} is of class {name[:80]!r}, which {names_list} does not name", at=where)
     return number[name]

@@ -1,57 +1,46 @@
-"""Clouds stacked in one array: what `data`, `label` and the arrays beside them must look like, whatever holds them."""
+"""Clouds stacked in one array: what `data` and the arrays beside it must look like, whatever holds them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mixcli.errors import MixError
-from mixcli.files.geometry import MOST_POINTS
+from mixcli.files.shape import MOST_POINTS
+from mixcli.sources.foreign import Foreign
+from mixcli.sources.stacked_arrays import Declared, described, looks_like_clouds
 
 MOST_PART = 1 << 24  # part labels travel as float32, which holds whole numbers up to here
 BACKGROUND = -1  # in ScanObjectNN's `mask`
 
 
-def check_data(path: Path, name: str, data: Any, channels: str = "3", fits: tuple[int, ...] | None = None) -> None:
-    """(n,P,C) floats; `fits`: the C that are allowed, else 3 or more."""
+def check_data(path: Path, name: str, data: Declared, channels: str = "3", fits: tuple[int, ...] | None = None) -> None:
+    """(n,P,C) floats; `fits`: the C that are allowed, else 3 or more. Foreign where they are no clouds at all."""
     shape = tuple(data.shape)
     if len(shape) != 3 or np.dtype(data.dtype).kind != "f" or not (shape[2] in fits if fits else shape[2] >= 3):
-        raise MixError(f"{path}: '{name}' is {described(data)}; expected (clouds, points, {channels}) floats")
+        kind = MixError if looks_like_clouds(data) or len(shape) == 2 else Foreign
+        raise kind(f"'{name}' is {described(data)}", at=path, advice=f"expected (clouds, points, {channels}) floats")
     if not shape[1]:
-        raise MixError(f"{path}: '{name}' has clouds of no points; write it again")
+        raise MixError(f"'{name}' has clouds of no points", at=path, advice="write it again")
     if shape[1] > MOST_POINTS:
-        raise MixError(f"{path}: '{name}' declares {shape[1]:,} points in a cloud; that is no point cloud")
+        raise MixError(f"'{name}' declares {shape[1]:,} points in a cloud", at=path, advice="that is no point cloud")
 
 
-def check_labels(path: Path, name: str, label: Any, count: int) -> None:
-    """(n,) or (n,1) integers."""
-    if np.dtype(label.dtype).kind not in "iu" or tuple(label.shape) not in ((count,), (count, 1)):
-        raise MixError(f"{path}: '{name}' is {described(label)}; expected {count} integers, one a cloud")
-
-
-def whole(path: Path, label: np.ndarray) -> np.ndarray:
-    """Labels as (n,) i64."""
-    label = label.reshape(-1)
-    if label.dtype.kind == "u" and len(label) and label.max() > np.iinfo(np.int64).max:
-        row = int(label.argmax())
-        raise MixError(f"{path}[{row}]: label {label[row]} is no class number; write the labels again")
-    return label.astype(np.int64)
-
-
-def check_point_labels(path: Path, name: str, item: Any, data: Any, kinds: str = "iu") -> None:
+def check_point_labels(path: Path, name: str, item: Declared, data: Declared, kinds: str = "iu") -> None:
     """(n,P) or (n,P,1), a whole number for every point of `data`."""
     shape = tuple(data.shape[:2])
     if tuple(item.shape) not in (shape, (*shape, 1)) or np.dtype(item.dtype).kind not in kinds:
-        raise MixError(f"{path}: '{name}' is {described(item)}; expected {shape} integers, one for every point")
+        raise MixError(
+            f"'{name}' is {described(item)}", at=path, advice=f"expected {shape} integers, one for every point"
+        )
 
 
 def joined(path: Path, columns: list[np.ndarray], seg: np.ndarray | None = None) -> np.ndarray:
     """x y z, the normal and the part label side by side. (r,P,3)..., (r,P) or (r,P,1) -> (r,P,C) f32."""
     if seg is not None:
         if seg.size and max(int(seg.max()), -int(seg.min())) > MOST_PART:
-            raise MixError(f"{path}: a part label beyond {MOST_PART:,}; number the parts from 0")
+            raise MixError(f"a part label beyond {MOST_PART:,}", at=path, advice="number the parts from 0")
         columns = [*columns, seg.reshape(*seg.shape[:2], 1)]
     if len(columns) == 1 and columns[0].dtype == np.float32:
         return columns[0]
@@ -63,7 +52,3 @@ def foreground(clouds: np.ndarray, mask: np.ndarray, points: int | None) -> list
     """Each cloud without its background, its first `points` points. (r,P,C), (r,P) -> (P_i,C), or why there is none."""
     kept = [cloud[keep][:points] for cloud, keep in zip(clouds, mask != BACKGROUND, strict=True)]
     return [cloud if len(cloud) else "all of its points are background ('mask' is -1)" for cloud in kept]
-
-
-def described(array: Any) -> str:
-    return f"{tuple(array.shape)} {np.dtype(array.dtype)}"

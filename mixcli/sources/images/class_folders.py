@@ -6,6 +6,7 @@ Classes are the folders' names, sorted; pictures come class after class, sorted 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +17,8 @@ from mixcli.errors import UsageError
 from mixcli.files.regular import require_file, require_folder, require_inside
 from mixcli.sources.images.decode import SUFFIXES
 from mixcli.sources.images.encoded import Encoded
-from mixcli.sources.images.labels import Labels
 from mixcli.sources.images.splits import SPLIT_OF, WORDS, wanted
+from mixcli.sources.labels import Labels
 from mixcli.sources.named_files import Listed, classes
 
 HIDDEN = (".", "__MACOSX")
@@ -27,12 +28,7 @@ class PictureFiles(Encoded):
     """Pictures that are files of their own, by their posix paths under `path`, in the order given."""
 
     def __init__(
-        self,
-        path: Path,
-        names: list[str],
-        labels: Labels,
-        lists: tuple[Path, ...] = (),
-        notes: tuple[str, ...] = (),
+        self, path: Path, names: list[str], labels: Labels, lists: Sequence[Path] = (), notes: Sequence[str] = ()
     ):
         """lists: the files that say the labels."""
         super().__init__(path, labels, notes)
@@ -51,8 +47,8 @@ class PictureFiles(Encoded):
 
 def listed_pictures(files: Listed) -> PictureFiles:
     """Pictures that were named one by one, in the order of class folders."""
-    files, labels, names, lists = classes(files)
-    return PictureFiles(files.root, list(files.names), Labels(np.array(labels, np.int64), names), lists)
+    named = classes(files)
+    return PictureFiles(files.root, list(named.names), named.labels, named.lists)
 
 
 class Scan(NamedTuple):
@@ -68,17 +64,19 @@ def class_folders(root: Path, split: str = "auto") -> PictureFiles | None:
     top = scan(root, root)
     if not any(pictures_in(root, name) for name in top.folders):
         return None
-    others, notes = [*top.pictures, *top.others], []
+    others, notes = [*top.pictures, *top.others], list[str]()
     splits = _splits(root, top, others)
     bases = wanted(root, splits, split, notes) if splits else [""]
     names = tuple(scan(root / next(iter(splits), ""), root).folders)
-    found = [(label, name) for base in bases for label, name in _members(root, base, names, others)]
+    members = [member for base in bases for member in _members(root, base, names, others)]
     if not splits and split in WORDS:
-        raise UsageError(f"--split {split}: the folders of {root} are classes, not splits; leave --split out")
+        raise UsageError(
+            f"the folders of {root} are classes, not splits", at=f"--split {split}", advice="leave --split out"
+        )
     if others:
         notes.append(f"{root}: left out {_left_out(others)}")
-    labels = Labels(np.array([label for label, _ in found], np.int64), names)
-    return PictureFiles(root, [name for _, name in found], labels, notes=tuple(notes))
+    labels = Labels(np.array([label for label, _ in members], np.int64), names)
+    return PictureFiles(root, [name for _, name in members], labels, notes=notes)
 
 
 def _left_out(others: list[str]) -> str:
@@ -89,21 +87,21 @@ def _left_out(others: list[str]) -> str:
 
 def scan(folder: Path, root: Path) -> Scan:
     """MixError where a picture is no regular file, or where a link leads out of `root`."""
-    found = Scan([], [], [])
+    kinds = Scan([], [], [])
     for entry in os.scandir(require_folder(folder)):
         if entry.name.startswith(HIDDEN):
             continue
         linked = entry.is_symlink()  # of a link, os.path bears what a loop of links does to the entry's own answers
         if os.path.isdir(entry.path) if linked else entry.is_dir():
-            kind = found.folders
+            kind = kinds.folders
         else:
-            kind = found.pictures if is_picture(entry.name) else found.others
-        if linked and kind is not found.others:
+            kind = kinds.pictures if is_picture(entry.name) else kinds.others
+        if linked and kind is not kinds.others:
             require_inside(Path(entry.path), root)
-        if kind is found.pictures and (linked or not entry.is_file()):
+        if kind is kinds.pictures and (linked or not entry.is_file()):
             require_file(Path(entry.path))
         kind.append(entry.name)
-    return Scan(*map(sorted, found))
+    return Scan(*map(sorted, kinds))
 
 
 def is_picture(name: str) -> bool:
@@ -122,7 +120,9 @@ def _splits(root: Path, top: Scan, others: list[str]) -> dict[str, str]:
         return {}
     rest = [name for name in top.folders if name not in named]
     if odd := next((name for name in rest if pictures_in(root, name)), None):
-        raise UsageError(f"{root}: folder {odd!r} holds pictures beside the split {min(named)!r}; give one of the two")
+        raise UsageError(
+            f"folder {odd!r} holds pictures beside the split {min(named)!r}", at=root, advice="give one of the two"
+        )
     others += rest
     return {name: split for split in WORDS for name in named if SPLIT_OF[name.lower()] == split}
 
@@ -133,24 +133,26 @@ def _members(root: Path, base: str, names: tuple[str, ...], others: list[str]) -
     if base:
         others += [f"{base}/{name}" for name in (*top.pictures, *top.others)]
     if base and top.pictures and not top.folders:
-        raise UsageError(f"{root / base}: has pictures but no class folders; leave this split out")
+        raise UsageError("has pictures but no class folders", at=root / base, advice="leave this split out")
     if odd := set(top.folders) - set(names):
-        raise UsageError(f"{root / base / min(odd)}: no other split has this class; give the split's own folder")
+        raise UsageError(
+            "no other split has this class", at=root / base / min(odd), advice="give the split's own folder"
+        )
     inner = {name: pictures_in(root, f"{base}/{name}" if base else name, others) for name in top.folders}
-    if empty := [name for name, found in inner.items() if not found]:
+    if empty := [name for name, pictures in inner.items() if not pictures]:
         what = f"remove it, or give it files that end in {', '.join(SUFFIXES)}"
-        raise UsageError(f"{root / base / empty[0]}: no picture in this class folder; {what}")
+        raise UsageError("no picture in this class folder", at=root / base / empty[0], advice=what)
     return [(label, picture) for label, name in enumerate(names) for picture in inner.get(name, ())]
 
 
 def pictures_in(root: Path, folder: str, others: list[str] | None = None) -> list[str]:
     """Pictures anywhere below root/folder, by folder, then by name; what is none is added to `others`."""
-    others, left, found = [] if others is None else others, [folder], []
+    others, left, pictures = [] if others is None else others, [folder], []
     while left:
         here = left.pop()
         inner = scan(root / here, root)
-        found += [(here, name) for name in inner.pictures]
+        pictures += [(here, name) for name in inner.pictures]
         links = [name for name in inner.folders if os.path.islink(root / here / name)]  # they may form a circle
         left += [f"{here}/{name}" for name in inner.folders if name not in links]
         others += [f"{here}/{name}" for name in (*inner.others, *links)]
-    return [f"{here}/{name}" for here, name in sorted(found)]
+    return [f"{here}/{name}" for here, name in sorted(pictures)]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
@@ -42,9 +43,11 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 SWAPPED = (5, 6, 7, 8)  # height and width change places
 
 EMPTY = "the file is empty"
+NO_WAIT = 0 if sys.platform == "win32" else os.O_NONBLOCK  # a pipe that was put in a picture's place must not block
 
 SIXTEEN = ((np.arange(1 << 16) + 128) // 257).astype(np.uint8)
 
@@ -54,21 +57,21 @@ warnings.filterwarnings("ignore", module="PIL")
 
 @dataclass(frozen=True)
 class Fit:
-    """The size that is wanted of every picture; without one a picture stays as it is.
+    """The size that is wanted of every picture.
 
     Torchvision's Resize and CenterCrop in one step: the picture is resized by Pillow's bilinear filter, which
     averages over what it shrinks, until it just covers height and width; its middle is kept.
     """
 
-    height: int | None = None
-    width: int | None = None
+    height: int
+    width: int
 
     def __post_init__(self) -> None:
-        if (self.height is None) != (self.width is None) or any(side is not None and side < 1 for side in self.sides):
-            raise UsageError(f"a size of {self.height} x {self.width}: give both sides, 1 or more pixels each")
+        if self.height < 1 or self.width < 1:
+            raise UsageError("give both sides, 1 or more pixels each", at=f"a size of {self.height} x {self.width}")
 
     @property
-    def sides(self) -> tuple[int | None, int | None]:
+    def sides(self) -> tuple[int, int]:
         return self.height, self.width
 
     def covering(self, height: int, width: int) -> tuple[int, int]:
@@ -95,12 +98,12 @@ class Header(NamedTuple):
     turn: int  # EXIF's number; 1: as it is
 
 
-def decode(data: bytes | Path, fit: Fit = Fit()) -> np.ndarray:
+def decode(data: bytes | Path, fit: Fit | None = None) -> np.ndarray:
     """(H,W,3) u8 RGB, not writeable. ValueError(reason) where it is no picture, too large, or cut short."""
     with opened(data) as file:
-        found = _header(file)
+        header = _header(file)
         try:
-            return _pixels(found, fit)
+            return _pixels(header, fit)
         except Unusable:
             raise
         except Exception as e:  # Pillow's readers raise whatever a damaged byte leads them to
@@ -111,10 +114,10 @@ def size_of(data: bytes | Path) -> tuple[int, int]:
     """(H, W) as `decode` without a size gives it, from the header alone; (-1, -1) where there is none to read."""
     try:
         with opened(data) as file:
-            found = _header(file)
+            header = _header(file)
     except Unusable:
         return -1, -1
-    return found.height, found.width
+    return header.height, header.width
 
 
 def opened(data: bytes | Path) -> BinaryIO:
@@ -128,20 +131,19 @@ def opened(data: bytes | Path) -> BinaryIO:
 
 def _opened_file(path: Path) -> BinaryIO:
     try:
-        file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
+        file = os.fdopen(os.open(path, os.O_RDONLY | NO_WAIT), "rb")
     except OSError as e:
         raise Unusable(f"it cannot be opened ({e.strerror})") from e
-    found = os.fstat(file.fileno())
-    if stat.S_ISREG(found.st_mode) and found.st_size:
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode) and status.st_size:
         return file
     file.close()
-    raise Unusable(EMPTY if stat.S_ISREG(found.st_mode) else "it is no regular file")
+    raise Unusable(EMPTY if stat.S_ISREG(status.st_mode) else "it is no regular file")
 
 
 def fitted(image: Image.Image, fit: Fit) -> np.ndarray:
     """(H,W,3) u8 of an 8-bit picture."""
-    wanted = _covering(*image.size[::-1], fit) if fit.height is not None else image.size
-    return _finished(_resized(image, wanted), fit)
+    return _finished(_resized(image, _covering(image.height, image.width, fit)), fit)
 
 
 def _header(file: BinaryIO) -> Header:
@@ -162,35 +164,35 @@ def _turn(image: Image.Image) -> int:
     """EXIF's orientation, 1 where nothing is left to do: Pillow itself turns TIFF when it decodes it."""
     if image.format == "TIFF" or not any(key in image.info for key in EXIF):
         return 1
-    found = Image.Image.getexif(image).get(ORIENTATION)  # the reader's own would decode all of a PNG in search of one
-    return found if found in TURNS else 1
+    turn = Image.Image.getexif(image).get(ORIENTATION)  # the reader's own would decode all of a PNG in search of one
+    return turn if turn in TURNS else 1
 
 
 def _size(image: Image.Image, turn: int) -> tuple[int, int]:
     """(H, W) after it is turned. What Pillow says of a TIFF before it is decoded depends on Pillow's version."""
     width, height = image.size
-    if image.format == "TIFF":
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
         width, height, turn = (image.tag_v2.get(tag, 1) for tag in (*TIFF_SIZE, ORIENTATION))
     return (width, height) if turn in SWAPPED else (height, width)
 
 
-def _pixels(found: Header, fit: Fit) -> np.ndarray:
-    image, wanted, box = found.image, None, None
-    if fit.height is not None:
-        wanted = _covering(found.height, found.width, fit)
-        wanted = wanted[::-1] if found.turn in SWAPPED else wanted
+def _pixels(header: Header, fit: Fit | None) -> np.ndarray:
+    image, wanted, box = header.image, None, None
+    if fit is not None:
+        width, height = _covering(header.height, header.width, fit)
+        wanted = (height, width) if header.turn in SWAPPED else (width, height)
         box = _drafted(image, wanted)
     image.load()
     image = _resized(_eight_bits(image), wanted or image.size, box)
-    return _finished(image.transpose(TURNS[found.turn]) if found.turn in TURNS else image, fit)
+    return _finished(image.transpose(TURNS[header.turn]) if header.turn in TURNS else image, fit)
 
 
-def _drafted(image: Image.Image, wanted: tuple[int, int]) -> tuple[float, ...] | None:
+def _drafted(image: Image.Image, wanted: tuple[int, int]) -> Box | None:
     """The picture's box in the smaller one that a JPEG will be decoded as: its border may be part of a pixel."""
     if image.format not in ("JPEG", "MPO"):
         return None
-    found = image.draft(None, (DRAFT * wanted[0], DRAFT * wanted[1]))
-    return found[1] if found else None
+    drafted = image.draft(None, (DRAFT * wanted[0], DRAFT * wanted[1]))
+    return drafted[1] if drafted else None
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -207,19 +209,19 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 def _covering(height: int, width: int, fit: Fit) -> tuple[int, int]:
     """(W, H) to resize to."""
-    wanted = fit.covering(height, width)
-    if wanted[0] * wanted[1] > MOST_PIXELS:
+    high, wide = fit.covering(height, width)
+    if high * wide > MOST_PIXELS:
         raise Unusable(f"{width:,} x {height:,} pixels are too narrow for {fit.width} x {fit.height} of them")
-    return wanted[::-1]
+    return wide, high
 
 
-def _resized(image: Image.Image, wanted: tuple[int, int], box: tuple[float, ...] | None = None) -> Image.Image:
+def _resized(image: Image.Image, wanted: tuple[int, int], box: Box | None = None) -> Image.Image:
     return image if image.size == wanted else image.resize(wanted, Image.Resampling.BILINEAR, box)
 
 
-def _finished(image: Image.Image, fit: Fit) -> np.ndarray:
+def _finished(image: Image.Image, fit: Fit | None) -> np.ndarray:
     """The middle of a picture that covers the size, in colour."""
-    if fit.height is not None and image.size != (fit.width, fit.height):
+    if fit is not None and image.size != (fit.width, fit.height):
         top, left = round((image.height - fit.height) / 2), round((image.width - fit.width) / 2)
         image = image.crop((left, top, left + fit.width, top + fit.height))
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))

@@ -6,12 +6,15 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from mixcli.sources.images.decode import Fit, decode, size_of
 from mixcli.sources.images.labels import Labelled
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 THREADS = min(8, (os.cpu_count() or 1) + 2)  # Pillow and the disk let other threads run
 HANDFUL = 16  # pictures that a thread takes at a time: small ones are decoded faster than threads take turns
@@ -20,7 +23,8 @@ HANDFUL = 16  # pictures that a thread takes at a time: small ones are decoded f
 class Encoded(Labelled):
     """A part whose pictures are found one by one; a layout says where."""
 
-    random_access, preload, size = True, False, None
+    random_access, preload = True, False
+    size = None
 
     def encoded(self, row: int) -> bytes | Path:
         """The compressed bytes of a picture, or the file that holds them. ValueError(reason) where there are none."""
@@ -28,29 +32,33 @@ class Encoded(Labelled):
 
     def sizes(self, rows: np.ndarray) -> np.ndarray:
         """See PicturePart.sizes."""
-        found = each(self.size_at, rows.tolist())
-        return np.array([(-1, -1) if isinstance(size, str) else size for size in found], np.int64).reshape(-1, 2)
+        return sizes_of(each(self.size_at, rows.tolist()))
 
     def size_at(self, row: int) -> tuple[int, int] | str:
         """(H, W) of a picture by its header, (-1, -1) or a reason where there is none to read."""
         return of_bytes(size_of, lambda: self.encoded(row))
 
-    def read(self, rows: np.ndarray, fit: Fit = Fit()) -> list[np.ndarray | str]:
+    def read(self, rows: np.ndarray, fit: Fit | None = None) -> list[np.ndarray | str]:
         """See PicturePart.read."""
         return each(lambda row: of_bytes(lambda data: decode(data, fit), lambda: self.encoded(row)), rows.tolist())
 
 
-def of_bytes(function: Callable[[bytes | Path], Any], data: Callable[[], bytes | Path]) -> Any:
-    """What a function makes of the bytes of a picture, or the reason why it cannot."""
+def of_bytes(function: Callable[[Item], Result], data: Callable[[], Item]) -> Result | str:
+    """What a function makes of the bytes of a picture, or of its file, or the reason why it cannot."""
     try:
         return function(data())
     except ValueError as e:
         return str(e)
 
 
-def each(function: Callable[[Any], Any], items: list) -> list:
+def sizes_of(told: list[tuple[int, int] | str]) -> np.ndarray:
+    """(r,2) i64; -1 where a reason stands for the size."""
+    return np.array([(-1, -1) if isinstance(size, str) else size for size in told], np.int64).reshape(-1, 2)
+
+
+def each(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
     """The function of every item, in threads, in the order of the items."""
     handful = max(1, min(HANDFUL, len(items) // (4 * THREADS)))
     handfuls = [items[at : at + handful] for at in range(0, len(items), handful)]
     with ThreadPoolExecutor(THREADS) as pool:
-        return [one for found in pool.map(lambda few: [function(item) for item in few], handfuls) for one in found]
+        return [one for made in pool.map(lambda few: [function(item) for item in few], handfuls) for one in made]

@@ -50,15 +50,18 @@ class _Files:
     """Names of pictures, checked to be regular files that lie under `root`."""
 
     def __init__(self, root: Path):
-        self.root, self.names = root, []
+        self.root = root
+        self.names: list[str] = []
         self.folders: set[str] = set()
 
     def add(self, base: str, name: str, where: str) -> None:
         if not is_picture(name) or "\0" in name:
-            raise MixError(f"{where}: file_name {name[:80]!r} names no picture; take the line out")
+            raise MixError(f"file_name {name[:80]!r} names no picture", at=where, advice="take the line out")
         path = os.path.normpath(os.path.join(base, name))
         if os.path.isabs(path) or path.startswith(".."):
-            raise MixError(f"{where}: file_name {name[:80]!r} leads out of {self.root}; copy the picture into it")
+            raise MixError(
+                f"file_name {name[:80]!r} leads out of {self.root}", at=where, advice="copy the picture into it"
+            )
         place = self.root / path
         if (folder := os.path.dirname(path)) not in self.folders:
             self.folders.add(folder)
@@ -66,15 +69,15 @@ class _Files:
         if os.path.islink(place):
             require_inside(place, self.root)
         if not os.path.isfile(place):
-            raise MixError(f"{where}: {str(place)[:300]} is not there or is no regular file; copy it there")
+            raise MixError(f"{str(place)[:300]} is not there or is no regular file", at=where, advice="copy it there")
         self.names.append(Path(path).as_posix())
 
 
 def _lists(root: Path) -> dict[str, Path]:
     """The list of the folder, '', or those of its splits' folders, train first."""
     bases = [name for word in WORDS for name in sorted(os.listdir(root)) if SPLIT_OF.get(name.lower()) == word]
-    found = {base: root / base / name for base in ("", *bases) for name in METADATA[::-1] if _is_file(root, base, name)}
-    return {"": found[""]} if "" in found else found
+    lists = {base: root / base / name for base in ("", *bases) for name in METADATA[::-1] if _is_file(root, base, name)}
+    return {"": lists[""]} if "" in lists else lists
 
 
 def _is_file(root: Path, base: str, name: str) -> bool:
@@ -88,58 +91,57 @@ def _told(listing: Path, split: str) -> dict[str, str]:
     if all(head.lower() in SPLIT_OF for head in heads):
         return {head: SPLIT_OF[head.lower()] for head in sorted(heads)}
     if split in WORDS:
-        raise UsageError(f"--split {split}: {listing} does not tell train from test; leave --split out")
+        raise UsageError(f"{listing} does not tell train from test", at=f"--split {split}", advice="leave --split out")
     return {}
 
 
-def _name(entry: dict) -> str:
-    found = entry.get("file_name")
-    return found if isinstance(found, str) else ""
+def _name(entry: dict[str, Any]) -> str:
+    name = entry.get("file_name")
+    return name if isinstance(name, str) else ""
 
 
-def _label(entry: dict, where: str) -> Any:
+def _label(entry: dict[str, Any], where: str) -> Any:
     if "label" not in entry and "soft_label" not in entry:
         has = ", ".join(map(repr, list(entry)[:6]))
-        raise MixError(f"{where}: no 'label' beside file_name (it has {has}); add one, or take the list away")
+        raise MixError(f"no 'label' beside file_name (it has {has})", at=where, advice="add one, or take the list away")
     return entry.get("label")
 
 
-def _all(lists: dict[str, Path]) -> Iterator[tuple[dict, str]]:
+def _all(lists: dict[str, Path]) -> Iterator[tuple[dict[str, Any], str]]:
     return chain.from_iterable(map(_entries, lists.values()))
 
 
-def _entries(listing: Path) -> Iterator[tuple[dict, str]]:
+def _entries(listing: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """What a list says of each picture, and the line that does."""
     read = _json_lines if listing.suffix == ".jsonl" else _csv_lines
     for entry, line in read(listing):
         yield entry, f"{listing}, line {line}"
 
 
-def _json_lines(listing: Path) -> Iterator[tuple[dict, int]]:
+def _json_lines(listing: Path) -> Iterator[tuple[dict[str, Any], int]]:
     with open(listing, "rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(LONGEST), b""), 1):
             if line.strip():
                 yield _parsed(line, f"{listing}, line {number}"), number
 
 
-def _parsed(line: bytes, where: str) -> dict:
+def _parsed(line: bytes, where: str) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        entry = json.loads(line)
     except (ValueError, RecursionError) as e:
-        raise MixError(f"{where}: is no JSON ({str(e)[:80]}); write the line again") from e
-    if not isinstance(found, dict):
-        raise MixError(f"{where}: is no JSON object; expected one with file_name and label")
-    return found
+        raise MixError(f"is no JSON ({str(e)[:80]})", at=where, advice="write the line again") from e
+    if not isinstance(entry, dict):
+        raise MixError("is no JSON object", at=where, advice="expected one with file_name and label")
+    return entry
 
 
-def _csv_lines(listing: Path) -> Iterator[tuple[dict, int]]:
+def _csv_lines(listing: Path) -> Iterator[tuple[dict[str, Any], int]]:
     with open(listing, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.DictReader(file)
         try:
             for row in rows:
                 texts = {name: text for name, text in row.items() if name != "soft_label" and isinstance(text, str)}
-                if label := texts.pop("label", ""):
-                    texts["label"] = number_or_name(label)
-                yield texts, rows.line_num
+                label = texts.pop("label", "")
+                yield {**texts, **({"label": number_or_name(label)} if label else {})}, rows.line_num
         except csv.Error as e:
-            raise MixError(f"{listing}, line {rows.line_num}: is no CSV ({e}); write it again") from e
+            raise MixError(f"is no CSV ({e})", at=f"{listing}, line {rows.line_num}", advice="write it again") from e

@@ -10,16 +10,17 @@ import math
 import re
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 import numpy as np
 
 from mixcli.errors import MixError, UsageError
 from mixcli.files.npz_arrays import BLOCK, DEFLATE_LIMIT
 from mixcli.files.regular import require_file, require_inside
-from mixcli.sources.images.labels import Labels, names_beside
+from mixcli.sources.images.labels import names_beside
 from mixcli.sources.images.splits import wanted
-from mixcli.sources.images.stacked import Stacked, check_pictures
+from mixcli.sources.images.stacked import Stack, Stacked, check_pictures
+from mixcli.sources.labels import Labels
 
 NAME = re.compile(r"(?P<set>.*?)(?P<what>images|labels)[-.]idx[134][-.]ubyte(\.gz)?")
 SPLIT = re.compile(r"(?P<train>train)|(?P<test>test|t10k)|(?P<val>val)")
@@ -29,11 +30,11 @@ TORN = (OSError, EOFError, zlib.error)  # what gzip raises on damage
 def idx_folder(root: Path, split: str = "auto") -> Stacked | None:
     """The sets of a split in a folder, or in torchvision's `raw` below it; None where there are none."""
     for folder in (root, root / "raw"):
-        found = _pictures(folder) if folder.is_dir() else {}
-        if found:
+        pictures = _pictures(folder) if folder.is_dir() else {}
+        if pictures:
             notes: list[str] = []
-            chosen = wanted(root, _told(folder, found), split, notes)
-            return _stacked(root, folder, [found[name] for name in chosen], tuple(notes))
+            chosen = wanted(root, _told(folder, pictures), split, notes)
+            return _stacked(root, folder, [pictures[name] for name in chosen], tuple(notes))
     return None
 
 
@@ -43,7 +44,7 @@ def idx_file(path: Path) -> Stacked | None:
     if not name:
         return None
     if name["what"] == "labels":
-        raise UsageError(f"{path}: holds labels; give the file of pictures beside it")
+        raise UsageError("holds labels", at=path, advice="give the file of pictures beside it")
     return _stacked(path, path.parent, [path], ())
 
 
@@ -54,60 +55,70 @@ def read_idx(path: Path) -> np.ndarray:
         with open(path, "rb") as file:
             shape, start = _header(path, file)
         if start + math.prod(shape) != size:
-            raise MixError(f"{path}: declares {math.prod(shape):,} bytes but holds {size - start:,}; download it again")
+            raise MixError(
+                f"declares {math.prod(shape):,} bytes but holds {size - start:,}", at=path, advice="download it again"
+            )
         return np.memmap(path, np.uint8, "r", start, shape).view(np.ndarray)
     try:
         with gzip.open(path) as file:
             shape, _ = _header(path, file)
             return _unpacked(path, file, shape, size)
     except TORN as e:
-        raise MixError(f"{path}: cannot be unpacked ({e}); download it again") from e
+        raise MixError(f"cannot be unpacked ({e})", at=path, advice="download it again") from e
 
 
-def _header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], int]:
+class Stream(Protocol):
+    """A file, or what unpacks one."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def _header(path: Path, file: Stream) -> tuple[tuple[int, ...], int]:
     """Shape, and where the bytes begin."""
     magic = file.read(4)
     if len(magic) < 4 or magic[:3] != b"\0\0\x08" or not 1 <= magic[3] <= 4:
-        raise MixError(f"{path}: is no idx file of bytes; download it again")
+        raise MixError("is no idx file of bytes", at=path, advice="download it again")
     sides = file.read(4 * magic[3])
     if len(sides) < 4 * magic[3]:
-        raise MixError(f"{path}: is cut short in its header; download it again")
+        raise MixError("is cut short in its header", at=path, advice="download it again")
     shape = tuple(np.frombuffer(sides, ">u4").tolist())
     if not math.prod(shape):
-        raise MixError(f"{path}: is empty, {shape}; download it again")
+        raise MixError(f"is empty, {shape}", at=path, advice="download it again")
     return shape, 4 + len(sides)
 
 
-def _unpacked(path: Path, file: BinaryIO, shape: tuple[int, ...], packed: int) -> np.ndarray:
+def _unpacked(path: Path, file: Stream, shape: tuple[int, ...], packed: int) -> np.ndarray:
     if math.prod(shape) > packed * DEFLATE_LIMIT:
-        raise MixError(f"{path}: declares {math.prod(shape):,} bytes, more than {packed:,} can unpack to")
-    found, at = np.empty(math.prod(shape), np.uint8), 0
+        raise MixError(f"declares {math.prod(shape):,} bytes, more than {packed:,} can unpack to", at=path)
+    values, at = np.empty(math.prod(shape), np.uint8), 0
     while block := file.read(BLOCK):
-        if at + len(block) > len(found):
+        if at + len(block) > len(values):
             break
-        found[at : at + len(block)] = np.frombuffer(block, np.uint8)
+        values[at : at + len(block)] = np.frombuffer(block, np.uint8)
         at += len(block)
-    if block or at < len(found):
-        raise MixError(f"{path}: declares {len(found):,} bytes and holds {'more' if block else at}; download it again")
-    return found.reshape(shape)
+    if block or at < len(values):
+        raise MixError(
+            f"declares {len(values):,} bytes and holds {'more' if block else at}", at=path, advice="download it again"
+        )
+    return values.reshape(shape)
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
     """The files of pictures by their name without what says so, the unpacked one where there are both."""
-    found: dict[str, Path] = {}
+    pictures: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         name = NAME.fullmatch(path.name)
         if name and name["what"] == "images":
-            found.setdefault(name["set"], require_inside(path, folder))
-    return found
+            pictures.setdefault(name["set"], require_inside(path, folder))
+    return pictures
 
 
-def _told(folder: Path, found: dict[str, Path]) -> dict[str, str | None]:
+def _told(folder: Path, pictures: dict[str, Path]) -> dict[str, str | None]:
     """The split of each set. UsageError where two are of the same: EMNIST keeps its variants in one folder."""
-    told = {name: match.lastgroup if (match := SPLIT.search(name.lower())) else None for name in found}
-    twice = [path.name for name, path in found.items() if list(told.values()).count(told[name]) > 1]
+    told = {name: match.lastgroup if (match := SPLIT.search(name.lower())) else None for name in pictures}
+    twice = [path.name for name, path in pictures.items() if list(told.values()).count(told[name]) > 1]
     if twice:
-        raise UsageError(f"{folder}: {twice[0]} and {twice[1]} belong to different sets; name one of them")
+        raise UsageError(f"{twice[0]} and {twice[1]} belong to different sets", at=folder, advice="name one of them")
     return told
 
 
@@ -118,17 +129,17 @@ def _stacked(path: Path, folder: Path, images: list[Path], notes: tuple[str, ...
     for image, stack, label, numbers in zip(images, stacks, beside, labels, strict=True):
         check_pictures(image, "images", stack)
         if numbers.shape != stack.shape[:1]:
-            raise MixError(f"{label}: has {numbers.shape} labels for the {len(stack):,} pictures in {image.name}")
+            raise MixError(f"has {numbers.shape} labels for the {len(stack):,} pictures in {image.name}", at=label)
     hard = np.concatenate(labels).astype(np.int64)
     files = [*(file for pair in zip(images, beside, strict=True) for file in pair), *listing]
-    return Stacked(path, files, stacks, Labels(hard, names), notes, images)
+    return Stacked(path, files, list(map(Stack, images, stacks)), Labels(hard, names), notes)
 
 
 def _labels_of(image: Path) -> Path:
     """The file of labels beside a file of pictures, packed or not."""
-    start = NAME.fullmatch(image.name)["set"]
-    found = [p for p in sorted(image.parent.iterdir()) if (name := NAME.fullmatch(p.name)) and name["what"] == "labels"]
-    match = next((p for p in found if NAME.fullmatch(p.name)["set"] == start), None)
-    if match is None:
-        raise MixError(f"{image}: no {start}labels-idx1-ubyte beside it; put the file of labels there")
-    return require_inside(match, image.parent)
+    start = image.name[: image.name.rindex("images")]
+    for path in sorted(image.parent.iterdir()):
+        name = NAME.fullmatch(path.name)
+        if name and name["what"] == "labels" and name["set"] == start:
+            return require_inside(path, image.parent)
+    raise MixError(f"no {start}labels-idx1-ubyte beside it", at=image, advice="put the file of labels there")

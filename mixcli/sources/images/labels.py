@@ -4,69 +4,39 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from mixcli.errors import MixError
 from mixcli.sources.class_names import SHAPE_NAMES, read_names
+from mixcli.sources.labels import SUM, Labels, SparseShares
 
 LISTS = ("classes.txt", "class_names.txt", SHAPE_NAMES)  # one name a line, in the order of their numbers
 MOST_CLASSES = 1 << 20
-SUM = 1e-3  # how far shares may be from 1 together
 NUMBER = re.compile(r"-?\d{1,18}")
 KINDS = {int: "a number", str: "a name", list: "a list of shares", dict: "shares by class"}
-
-
-class Shares:
-    """Soft labels of many rows, as the shares that are not 0."""
-
-    def __init__(self, classes: list[np.ndarray], shares: list[np.ndarray], width: int):
-        self.width = width
-        self.starts = np.cumsum([0, *map(len, classes)])
-        self.classes = np.concatenate([np.empty(0, np.int64), *classes])
-        self.shares = np.concatenate([np.empty(0, np.float32), *shares])
-
-    def dense(self, rows: np.ndarray) -> np.ndarray:
-        """(r,C) f32."""
-        found = np.zeros((len(rows), self.width), np.float32)
-        for at, row in enumerate(rows.tolist()):
-            of = slice(self.starts[row], self.starts[row + 1])
-            found[at, self.classes[of]] = self.shares[of]
-        return found
-
-
-class Labels(NamedTuple):
-    """Labels of all rows."""
-
-    hard: np.ndarray  # (n,) i64
-    names: tuple[str, ...] | None = None
-    soft: Shares | None = None
 
 
 class Labelled:
     """What all parts of pictures have: where they are, their labels, what to tell the user."""
 
-    data = "images"
+    names: Sequence[str] = ()
 
-    def __init__(self, path: Path, labels: Labels, notes: tuple[str, ...] = ()):
-        self.path, self.notes = path, notes
+    def __init__(self, path: Path, labels: Labels, notes: Sequence[str] = ()):
+        self.path, self.notes = path, tuple(notes)
         self.labels, self.class_names, self.shares = labels
-        self.is_soft = self.shares is not None
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    def soft(self, rows: np.ndarray) -> np.ndarray:
-        """See PicturePart.soft."""
-        return self.shares.dense(rows)
 
 
 class Collector:
     """Labels in the order of the rows, all of one kind."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.kind: type | None = None
         self.hard: list[Any] = []
         self.classes: list[np.ndarray] = []
@@ -78,12 +48,14 @@ class Collector:
         value = label if soft is None else soft
         kind = type(value)
         if kind not in KINDS or (soft is not None and kind not in (list, dict)):
-            raise MixError(f"{where}: label {_cut(value)} is no whole number, no name and no list of shares; write one")
+            raise MixError(
+                f"label {_cut(value)} is no whole number, no name and no list of shares", at=where, advice="write one"
+            )
         if self.kind not in (None, kind):
             what = f"{KINDS[kind]}, those before it are {KINDS[self.kind]}"
-            raise MixError(f"{where}: label {_cut(value)} is {what}; write all labels alike")
+            raise MixError(f"label {_cut(value)} is {what}", at=where, advice="write all labels alike")
         if kind is int and not NUMBER.fullmatch(str(value)):
-            raise MixError(f"{where}: label {_cut(value)} is no class number; write it again")
+            raise MixError(f"label {_cut(value)} is no class number", at=where, advice="write it again")
         self.kind = kind
         self.hard.append(self._add_shares(value, label, where) if kind in (list, dict) else value)
 
@@ -91,12 +63,12 @@ class Collector:
         """Returns the class: the one that stands beside the shares, else that of the largest."""
         classes, shares, width = _sparse(value, where)
         if isinstance(value, list) and self.width not in (0, width):
-            raise MixError(f"{where}: {width} shares, the labels before it have {self.width}; write as many")
+            raise MixError(f"{width} shares, the labels before it have {self.width}", at=where, advice="write as many")
         self.width = max(self.width, width)
         self.classes.append(classes)
         self.shares.append(shares)
         if type(label) is int and not NUMBER.fullmatch(str(label)):
-            raise MixError(f"{where}: label {_cut(label)} is no class number; write it again")
+            raise MixError(f"label {_cut(label)} is no class number", at=where, advice="write it again")
         return label if type(label) is int else int(classes[shares.argmax()])
 
     def labels(self, path: Path, names: tuple[str, ...] | None = None) -> Labels:
@@ -107,8 +79,10 @@ class Collector:
         if self.kind not in (list, dict):
             return Labels(hard, names)
         if names and (self.width > len(names) or (self.kind is list and self.width < len(names))):
-            raise MixError(f"{path}: labels of {self.width} shares, but {len(names)} class names; make them agree")
-        return Labels(hard, names, Shares(self.classes, self.shares, len(names) if names else self.width))
+            raise MixError(
+                f"labels of {self.width} shares, but {len(names)} class names", at=path, advice="make them agree"
+            )
+        return Labels(hard, names, SparseShares(self.classes, self.shares, len(names) if names else self.width))
 
 
 def number_or_name(text: str) -> int | str:
@@ -127,13 +101,13 @@ def names_beside(folder: Path) -> tuple[tuple[str, ...] | None, tuple[Path, ...]
     return (read_names(listing), (listing,)) if listing else (None, ())
 
 
-def _named(path: Path, found: list[str], names: tuple[str, ...] | None) -> Labels:
+def _named(path: Path, labels: list[str], names: tuple[str, ...] | None) -> Labels:
     """Without a list of names they are numbered as they sort."""
-    names = names or tuple(sorted(set(found)))
+    names = names or tuple(sorted(set(labels)))
     number = {name: i for i, name in enumerate(names)}
-    if unknown := set(found) - set(number):
-        raise MixError(f"{path}: label {_cut(min(unknown))} is not in the list of classes; add it there")
-    return Labels(np.array([number[name] for name in found], np.int64), names)
+    if unknown := set(labels) - set(number):
+        raise MixError(f"label {_cut(min(unknown))} is not in the list of classes", at=path, advice="add it there")
+    return Labels(np.array([number[name] for name in labels], np.int64), names)
 
 
 def _sparse(value: list | dict, where: str) -> tuple[np.ndarray, np.ndarray, int]:
@@ -141,12 +115,18 @@ def _sparse(value: list | dict, where: str) -> tuple[np.ndarray, np.ndarray, int
     numbers = list(value.values()) if isinstance(value, dict) else value
     keys = list(value) if isinstance(value, dict) else range(len(value))
     if not all(type(n) in (int, float) for n in numbers) or not all(NUMBER.fullmatch(str(key)) for key in keys):
-        raise MixError(f"{where}: label {_cut(value)} is not made of shares; expected numbers that add up to 1")
+        raise MixError(
+            f"label {_cut(value)} is not made of shares", at=where, advice="expected numbers that add up to 1"
+        )
     if not all(0 <= n < 2 for n in numbers) or not abs(sum(numbers) - 1) < SUM:  # NaN is neither
-        raise MixError(f"{where}: the shares of label {_cut(value)} do not add up to 1; expected a distribution")
+        raise MixError(
+            f"the shares of label {_cut(value)} do not add up to 1", at=where, advice="expected a distribution"
+        )
     classes, shares = np.array(list(map(int, keys)), np.int64), np.array(numbers, np.float64)
     if classes.min() < 0 or classes.max() >= MOST_CLASSES:
-        raise MixError(f"{where}: class {classes.max():,} of label {_cut(value)} is no class number; write it again")
+        raise MixError(
+            f"class {classes.max():,} of label {_cut(value)} is no class number", at=where, advice="write it again"
+        )
     kept = shares > 0
     return classes[kept], shares[kept].astype(np.float32), int(classes.max()) + 1
 

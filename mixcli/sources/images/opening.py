@@ -30,7 +30,7 @@ def open_pictures(path: Path, split: str = "auto") -> tuple[PicturePart | None, 
     if part is None:
         return None, []
     if not len(part):
-        raise MixError(f"{path}: holds no picture; leave it out")
+        raise MixError("holds no picture", at=path, advice="leave it out")
     return part, list(part.notes)
 
 
@@ -40,7 +40,7 @@ def _folder(root: Path, split: str) -> PicturePart | None:
             return part
     if loose := scan(root, root).pictures:
         hold = f"put {loose[0]!r} into a folder named as its class, or its label into a metadata.jsonl"
-        raise UsageError(f"{root}: has pictures but no class folders; {hold}")
+        raise UsageError("has pictures but no class folders", at=root, advice=hold)
     return None
 
 
@@ -55,9 +55,11 @@ def _file(path: Path, split: str) -> PicturePart | None:
     if path.name in METADATA:
         return image_folder(path.parent, split)
     if name.endswith(PACKED):
-        raise UsageError(f"{path}: is a packed archive; unpack it and give what comes out")
+        raise UsageError("is a packed archive", at=path, advice="unpack it and give what comes out")
     if is_picture(path.name):
-        raise UsageError(f"{path}: is one picture without a label; give the folder that holds a folder for each class")
+        raise UsageError(
+            "is one picture without a label", at=path, advice="give the folder that holds a folder for each class"
+        )
     return cifar_file(path) or idx_file(path)
 
 
@@ -69,11 +71,11 @@ def _archives(root: Path, split: str) -> Tars | None:
 
 def _tables(root: Path, split: str) -> Parquet | None:
     """Files of a folder, or of the folders in it: `data`, a configuration, or a split."""
-    found = _by_suffix(root, TABLES) or _by_suffix(root, TABLES, "*/") or _by_suffix(root, TABLES, "*/*/")
-    if not found or not holds_pictures(found[0]):
+    tables = _by_suffix(root, TABLES) or _by_suffix(root, TABLES, "*/") or _by_suffix(root, TABLES, "*/*/")
+    if not tables or not holds_pictures(tables[0]):
         return None
     notes: list[str] = []
-    return Parquet(root, _of_split(root, found, split, notes), tuple(notes))
+    return Parquet(root, _of_split(root, tables, split, notes), tuple(notes))
 
 
 def _by_suffix(root: Path, suffix: str, below: str = "") -> list[Path]:

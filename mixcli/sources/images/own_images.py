@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from mixcli.errors import MixError
-from mixcli.sources.clouds.stacked import described
+from mixcli.sources.foreign import Foreign
 from mixcli.sources.images.decode import Fit, fitted
 from mixcli.sources.images.encoded import each
-from mixcli.sources.own_clouds import Own
+from mixcli.sources.own_clouds import Own, taken
+from mixcli.sources.stacked_arrays import described
 
 
 class OwnPictures(Own):
@@ -17,19 +17,20 @@ class OwnPictures(Own):
 
     @property
     def size(self) -> tuple[int, int]:
-        return tuple(self.data.shape[1:3])
+        height, width = self.data.shape[1:3]
+        return height, width
 
     def _check_data(self) -> None:
         if len(self.data.shape) != 4 or self.data.shape[3] != 3 or self.data.dtype != np.uint8:
-            raise MixError(f"{self.path}: 'data' is {described(self.data)}; expected (images, H, W, 3) bytes")
+            raise Foreign(f"'data' is {described(self.data)}", at=self.path, advice="expected (images, H, W, 3) bytes")
 
     def sizes(self, rows: np.ndarray) -> np.ndarray:
         """See PicturePart.sizes."""
         return np.tile(np.array(self.size, np.int64), (len(rows), 1))
 
-    def read(self, rows: np.ndarray, fit: Fit = Fit()) -> list[np.ndarray]:
+    def read(self, rows: np.ndarray, fit: Fit | None = None) -> list[np.ndarray]:
         """See PicturePart.read."""
-        found = list(self._take("data", rows))
-        if fit.height is None or fit.sides == self.size:
-            return found
-        return each(lambda picture: fitted(Image.fromarray(picture), fit), found)
+        stored = list(taken(self.file, "data", rows))
+        if fit is None or fit.sides == self.size:
+            return stored
+        return each(lambda picture: fitted(Image.fromarray(picture), fit), stored)

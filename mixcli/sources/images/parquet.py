@@ -7,7 +7,7 @@ so rows are best read in their order.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from mixcli.errors import MixError, UsageError
 from mixcli.files.npz_arrays import DEFLATE_LIMIT
 from mixcli.files.regular import require_file
 from mixcli.sources.images.decode import Fit, decode, size_of
-from mixcli.sources.images.encoded import each, of_bytes
+from mixcli.sources.images.encoded import Result, each, of_bytes, sizes_of
 from mixcli.sources.images.labels import Collector, Labelled, names_beside
 
 if TYPE_CHECKING:
@@ -51,24 +51,23 @@ class Cursor:
 class Parquet(Labelled):
     """The rows of some files, one after the other."""
 
-    random_access, preload, size = False, True, None
+    random_access, preload = False, True
+    size = None
 
-    def __init__(self, path: Path, files: list[Path], notes: tuple[str, ...] = ()):
+    def __init__(self, path: Path, files: list[Path], notes: Sequence[str] = ()):
         self.tables = [_table(file) for file in files]
-        self.columns = [_picture_column(table, file) for table, file in zip(self.tables, files, strict=True)]
+        self.columns = [_required_column(table, file) for table, file in zip(self.tables, files, strict=True)]
         names, listing = names_beside(files[0].parent)
         labels = Collector()
         for table, file in zip(self.tables, files, strict=True):
             known = _add_labels(table, file, labels)
             if known and names and known != names:
-                raise MixError(f"{file}: its classes are not those of {files[0]} or of the list beside it")
+                raise MixError(f"its classes are not those of {files[0]} or of the list beside it", at=file)
             names = names or known
         super().__init__(path, labels.labels(path, names), notes)
         self.files = [*files, *listing]
-        groups = [(f, g, table.metadata.row_group(g).num_rows) for f, table in enumerate(self.tables)
-                  for g in range(table.num_row_groups)]  # fmt: skip
-        self.groups = [(f, g) for f, g, _ in groups]
-        self.starts = np.cumsum([0, *(rows for _, _, rows in groups)])
+        self.groups = [(f, g) for f, table in enumerate(self.tables) for g in range(table.num_row_groups)]
+        self.starts = np.cumsum([0, *(self.tables[f].metadata.row_group(g).num_rows for f, g in self.groups)])
         self.firsts = np.cumsum([0, *(table.metadata.num_rows for table in self.tables)])
         self.cursor: Cursor | None = None
 
@@ -78,20 +77,19 @@ class Parquet(Labelled):
 
     def sizes(self, rows: np.ndarray) -> np.ndarray:
         """See PicturePart.sizes."""
-        found = self._of_each(rows, size_of)
-        return np.array([(-1, -1) if isinstance(size, str) else size for size in found], np.int64).reshape(-1, 2)
+        return sizes_of(self._of_each(rows, size_of))
 
-    def read(self, rows: np.ndarray, fit: Fit = Fit()) -> list[np.ndarray | str]:
+    def read(self, rows: np.ndarray, fit: Fit | None = None) -> list[np.ndarray | str]:
         """See PicturePart.read."""
         return self._of_each(rows, lambda data: decode(data, fit))
 
-    def _of_each(self, rows: np.ndarray, function: Callable[[bytes], Any]) -> list:
+    def _of_each(self, rows: np.ndarray, function: Callable[[bytes], Result]) -> list[Result | str]:
         """The function of the bytes of every row, or the reason why there are none."""
         distinct, place = np.unique(rows, return_inverse=True)
-        found: list[Any] = []
+        made: list[Result | str] = []
         for batch in self._bytes(distinct):
-            found += each(lambda data: of_bytes(function, lambda: _present(data)), batch)
-        return [found[at] for at in place.tolist()]
+            made += each(lambda data: of_bytes(function, lambda: _present(data)), batch)
+        return [made[at] for at in place.tolist()]
 
     def _bytes(self, rows: np.ndarray) -> Iterator[list[bytes | str | None]]:
         """Sorted rows, some at a time: the bytes of each picture, else the path that stands in their place."""
@@ -103,21 +101,22 @@ class Parquet(Labelled):
     def _of_group(self, file: int, group: int, wanted: np.ndarray) -> Iterator[list[bytes | str | None]]:
         table, column = self.tables[file], self.columns[file]
         try:
-            if not (self.cursor and self.cursor.leads_to(table, group, int(wanted[0]))):
-                self.cursor = Cursor(table, group, column)
+            cursor = self.cursor
+            if cursor is None or not cursor.leads_to(table, group, int(wanted[0])):
+                cursor = self.cursor = Cursor(table, group, column)
             while len(wanted):
-                start, batch = self.cursor.upto(int(wanted[0]))
+                start, batch = cursor.upto(int(wanted[0]))
                 inside, wanted = np.split(wanted, [np.searchsorted(wanted, start + len(batch))])
                 yield _values(batch.column(0).take(_indices(inside - start)))
         except _torn() as e:
             self.cursor = None
             what = f"row group {group} cannot be read ({_short(e)})"
-            raise MixError(f"{self.files[file]}: {what}; download it again") from e
+            raise MixError(what, at=self.files[file], advice="download it again") from e
 
 
 def holds_pictures(file: Path) -> bool:
     """Whether a file has a column of pictures. UsageError where the library that reads it is not installed."""
-    return _picture_column(_table(file), file, required=False) is not None
+    return _picture_column(_table(file)) is not None
 
 
 def _table(file: Path) -> ParquetFile:
@@ -126,26 +125,33 @@ def _table(file: Path) -> ParquetFile:
         import pyarrow.parquet
     except ImportError as e:
         how = "pip install '.[parquet]' in mixcli's folder"
-        raise UsageError(f"{file}: reading Parquet needs the package pyarrow; {how}") from e
+        raise UsageError("reading Parquet needs the package pyarrow", at=file, advice=how) from e
     try:
         table = pyarrow.parquet.ParquetFile(file)
     except _torn() as e:
-        raise MixError(f"{file}: is no readable Parquet file ({_short(e)}); download it again") from e
+        raise MixError(f"is no readable Parquet file ({_short(e)})", at=file, advice="download it again") from e
     _check_sizes(table, file)
     return table
 
 
 def _check_sizes(table: ParquetFile, file: Path) -> None:
     """A row takes at least a byte, and nothing shrinks further than zeros do."""
-    held, found = file.stat().st_size, table.metadata
-    groups = [found.row_group(g) for g in range(found.num_row_groups)]
+    held, told = file.stat().st_size, table.metadata
+    groups = [told.row_group(g) for g in range(told.num_row_groups)]
     columns = [group.column(c) for group in groups for c in range(group.num_columns)]
     grown = any(c.total_uncompressed_size > DEFLATE_LIMIT * max(1, min(c.total_compressed_size, held)) for c in columns)
-    if grown or found.num_rows > held or sum(group.num_rows for group in groups) != found.num_rows:
-        raise MixError(f"{file}: declares more than its {held:,} bytes can hold; download it again")
+    if grown or told.num_rows > held or sum(group.num_rows for group in groups) != told.num_rows:
+        raise MixError(f"declares more than its {held:,} bytes can hold", at=file, advice="download it again")
 
 
-def _picture_column(table: ParquetFile, file: Path, required: bool = True) -> str | None:
+def _required_column(table: ParquetFile, file: Path) -> str:
+    column = _picture_column(table)
+    if column is None:
+        raise MixError("has no column of pictures", at=file, advice="leave it out")
+    return column
+
+
+def _picture_column(table: ParquetFile) -> str | None:
     """A struct with `bytes` in it, else bytes under a name that says what they are."""
     import pyarrow.types as types
 
@@ -154,10 +160,7 @@ def _picture_column(table: ParquetFile, file: Path, required: bool = True) -> st
             return any(inner.name == "bytes" and _is_binary(inner.type) for inner in field.type)
         return _is_binary(field.type) and field.name in ("image", "img", "picture")
 
-    found = next((field.name for field in table.schema_arrow if fits(field)), None)
-    if found is None and required:
-        raise MixError(f"{file}: has no column of pictures; leave it out")
-    return found
+    return next((field.name for field in table.schema_arrow if fits(field)), None)
 
 
 def _is_binary(kind: Any) -> bool:
@@ -171,12 +174,12 @@ def _add_labels(table: ParquetFile, file: Path, labels: Collector) -> tuple[str,
     name = next((name for name in LABEL if name in table.schema_arrow.names), None)
     if name is None:
         has = ", ".join(map(repr, table.schema_arrow.names[:6]))
-        raise MixError(f"{file}: has no column 'label' (it has {has}); add one")
+        raise MixError(f"has no column 'label' (it has {has})", at=file, advice="add one")
     try:
-        found = table.read(columns=[name]).column(0).to_pylist()
+        values = table.read(columns=[name]).column(0).to_pylist()
     except _torn() as e:
-        raise MixError(f"{file}: column {name!r} cannot be read ({_short(e)}); download it again") from e
-    for row, label in enumerate(found):
+        raise MixError(f"column {name!r} cannot be read ({_short(e)})", at=file, advice="download it again") from e
+    for row, label in enumerate(values):
         labels.add(label, f"{file}[{row}]")
     return _known_names(table, name)
 
@@ -184,8 +187,8 @@ def _add_labels(table: ParquetFile, file: Path, labels: Collector) -> tuple[str,
 def _known_names(table: ParquetFile, label: str) -> tuple[str, ...] | None:
     """Names of the classes, which `datasets` keeps as JSON in the schema's metadata."""
     try:
-        found = json.loads((table.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
-        names = found["info"]["features"][label]["names"]
+        told = json.loads((table.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+        names = told["info"]["features"][label]["names"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from mixcli.errors import UsageError
@@ -10,7 +11,7 @@ WORDS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), 
 SPLIT_OF = {word: split for split, words in WORDS.items() for word in words}
 
 
-def wanted(root: Path, told: dict[str, str | None], split: str, notes: list[str]) -> list[str]:
+def wanted(root: Path, told: Mapping[str, str | None], split: str, notes: list[str]) -> list[str]:
     """Which of several folders, files or arrays are read. told: the split of each by its name, None where none is told.
 
     auto: train where there is any, else everything.
@@ -23,12 +24,14 @@ def wanted(root: Path, told: dict[str, str | None], split: str, notes: list[str]
     splits = set(told.values())
     if split in WORDS and split not in splits:
         has = ", ".join(map(repr, list(told)[:4]))
-        raise UsageError(f"--split {split}: {root} has {has} and nothing named as that split; leave --split out")
+        raise UsageError(
+            f"{root} has {has} and nothing named as that split", at=f"--split {split}", advice="leave --split out"
+        )
     chosen = "train" if split == "auto" and "train" in splits else split
-    found = [name for name, of in told.items() if of == chosen] if chosen in WORDS else list(told)
-    if split == "auto" and len(found) < len(told):
-        notes.append(f"{root}: read {_few(found)} of {_few(list(told))}; --split all reads everything")
-    return found
+    names = [name for name, of in told.items() if of == chosen] if chosen in WORDS else list(told)
+    if split == "auto" and len(names) < len(told):
+        notes.append(f"{root}: read {_few(names)} of {_few(list(told))}; --split all reads everything")
+    return names
 
 
 def _few(names: list[str]) -> str:

@@ -7,7 +7,7 @@ a number or a name, `json` an object with `label`, or mixcli's `soft_label`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -33,8 +33,8 @@ HOW = f"{AGAIN} with tar --dereference --hard-dereference"
 class Tars(Encoded):
     """The samples of some archives that have a picture, archive after archive. Bytes are read where they lie."""
 
-    def __init__(self, path: Path, shards: list[Path], notes: tuple[str, ...] = ()):
-        labels, self.names, where, without = Collector(), [], [], 0
+    def __init__(self, path: Path, shards: list[Path], notes: Sequence[str] = ()):
+        labels, self.members, where, without = Collector(), list[str](), list[tuple[int, int, int]](), 0
         for number, shard in enumerate(shards):
             with open(require_file(shard), "rb") as file:
                 for key, sample in samples(shard):
@@ -43,18 +43,18 @@ class Tars(Encoded):
                         without += 1
                         continue
                     labels.add(*_label(shard, key, sample, file))
-                    self.names.append(picture.name)
+                    self.members.append(picture.name)
                     where.append((number, picture.offset, picture.size))
         names, listing = names_beside(shards[0].parent)
         if without:
-            notes += (f"{path}: left out {without:,} sample{'s' * (without != 1)} without a picture",)
+            notes = [*notes, f"{path}: left out {without:,} sample{'s' * (without != 1)} without a picture"]
         super().__init__(path, labels.labels(path, names), notes)
         self.where = np.array(where, np.int64).reshape(-1, 3)  # archive, first byte, bytes
         self.shards, self.files = shards, [*shards, *listing]
 
     def address(self, row: int) -> tuple[str, None]:
         """The name of the member behind that of its archive, on one line whatever is in it."""
-        return f"{self.shards[self.where[row, 0]]}/{clean(self.names[row])}", None
+        return f"{self.shards[self.where[row, 0]]}/{clean(self.members[row])}", None
 
     def encoded(self, row: int, most: int | None = None) -> bytes:
         """The first bytes of a picture, all where `most` does not say otherwise."""
@@ -64,8 +64,8 @@ class Tars(Encoded):
 
     def size_at(self, row: int) -> tuple[int, int] | str:
         """See Encoded.size_at; mostly the first bytes tell it."""
-        found = of_bytes(size_of, lambda: self.encoded(row, HEAD))
-        return found if found != (-1, -1) or self.where[row, 2] <= HEAD else super().size_at(row)
+        size = of_bytes(size_of, lambda: self.encoded(row, HEAD))
+        return size if size != (-1, -1) or self.where[row, 2] <= HEAD else super().size_at(row)
 
 
 def samples(shard: Path) -> Iterator[tuple[str, dict[str, Member]]]:
@@ -75,7 +75,9 @@ def samples(shard: Path) -> Iterator[tuple[str, dict[str, Member]]]:
         sample: dict[str, Member] = {}
         for _, kind, member in run:
             if kind in sample:
-                raise MixError(f"{shard}: has {member.name[:80]!r} twice in a row; give every sample its own key")
+                raise MixError(
+                    f"has {member.name[:80]!r} twice in a row", at=shard, advice="give every sample its own key"
+                )
             sample[kind] = member
         yield key, sample
 
@@ -93,11 +95,13 @@ def _split(name: str) -> tuple[str, str]:
 
 def _picture(shard: Path, key: str, sample: dict[str, Member]) -> Member | None:
     """Of key.jpg and key.mask.png it is the first."""
-    for found in ([k for k in sample if k in KINDS], [k for k in sample if k.rpartition(".")[2] in KINDS]):
-        if len(found) > 1:
-            raise MixError(f"{shard}: sample {key[:80]!r} has pictures {found[0]!r} and {found[1]!r}; leave one in it")
-        if found:
-            return _regular(shard, sample[found[0]])
+    for kinds in ([k for k in sample if k in KINDS], [k for k in sample if k.rpartition(".")[2] in KINDS]):
+        if len(kinds) > 1:
+            raise MixError(
+                f"sample {key[:80]!r} has pictures {kinds[0]!r} and {kinds[1]!r}", at=shard, advice="leave one in it"
+            )
+        if kinds:
+            return _regular(shard, sample[kinds[0]])
     return None
 
 
@@ -105,28 +109,28 @@ def _label(shard: Path, key: str, sample: dict[str, Member], file: BinaryIO) -> 
     """Label, where it stands, and the shares beside it."""
     kind = next((k for k in ("cls", "json") if k in sample), None)
     if kind is None:
-        raise MixError(f"{shard}: sample {key[:80]!r} has neither a .cls nor a .json member; add its label")
+        raise MixError(f"sample {key[:80]!r} has neither a .cls nor a .json member", at=shard, advice="add its label")
     member, where = _regular(shard, sample[kind]), f"{shard}/{sample[kind].name}"
     if member.size > MOST_LABEL:
-        raise MixError(f"{where}: {member.size:,} bytes are too many for a label; make the archive again")
+        raise MixError(f"{member.size:,} bytes are too many for a label", at=where, advice="make the archive again")
     data = _bytes(file, member.offset, member.size)
     if kind == "cls":
         return number_or_name(data.decode("utf-8", "surrogateescape")), where, None
     try:
-        found = json.loads(data)
+        told = json.loads(data)
     except (ValueError, RecursionError) as e:
-        raise MixError(f"{where}: is no JSON ({str(e)[:80]}); make the archive again") from e
-    if not isinstance(found, dict) or not {"label", "soft_label"} & set(found):
-        raise MixError(f"{where}: has no 'label'; expected an object with one")
-    return found.get("label"), where, found.get("soft_label")
+        raise MixError(f"is no JSON ({str(e)[:80]})", at=where, advice="make the archive again") from e
+    if not isinstance(told, dict) or not {"label", "soft_label"} & set(told):
+        raise MixError("has no 'label'", at=where, advice="expected an object with one")
+    return told.get("label"), where, told.get("soft_label")
 
 
 def _regular(shard: Path, member: Member) -> Member:
     if ".." in member.name.split("/"):
-        raise MixError(f"{shard}: {member.name[:80]!r} is a name that leads out of the archive; {AGAIN}")
+        raise MixError(f"{member.name[:80]!r} is a name that leads out of the archive", at=shard, advice=AGAIN)
     if member.kind != "file":
         what = "a link" if member.kind == "link" else "no regular file"
-        raise MixError(f"{shard}: {member.name[:80]!r} is {what}, which is not followed; {HOW}")
+        raise MixError(f"{member.name[:80]!r} is {what}, which is not followed", at=shard, advice=HOW)
     return member
 
 
