@@ -10,8 +10,10 @@ import pytest
 
 from mixcli.data.fields import Field
 from mixcli.datasets.container import container_of, open_mixed, open_sink
+from mixcli.datasets.picture_rows import PictureRows
 from mixcli.datasets.recognise import is_mixed
 from mixcli.errors import MixError, UsageError
+from mixcli.files.picture_files import Png
 
 KINDS = {"h5": "mixed.h5", "npz": "mixed.npz", "folder": "mixed", "png": "mixed", "tar": "mixed"}
 CALLED = {"h5": "hdf5", "npz": "npz", "folder": "folder of .ply", "png": "folder of .png", "tar": "folder of .tar"}
@@ -266,6 +268,35 @@ def test_a_window_made_again_replaces_what_was_there(tmp_path, kind):
     sink.finish(1)
     sink.seal(manifest(FIELDS[kind]), None)
     assert content(out) == as_bytes(values)
+
+
+@pytest.mark.parametrize("kind", ["png", "tar"])
+def test_files_that_are_ready_are_taken_as_they_are(tmp_path, kind):
+    """Windows in blocks that do not fit those of the writer, so that each row must find its own files."""
+    rows, out = 600, tmp_path / "mixed"
+    values = arrays(PICTURES, rows)
+    ready = PictureRows(PICTURES, out, Png(9)).pack(0, values)  # other bytes than this writer's
+    sink = sink_of(out, kind, rows=rows)
+    sink.create()
+    for part in (slice(0, 1), slice(1, 599), slice(599, 600)):
+        written = sink.write(0, part.start, {name: a[part] for name, a in values.items()}, ready[part])
+        assert as_bytes(written) == as_bytes({name: a[part] for name, a in values.items()})
+    sink.finish(0)
+    sink.seal(manifest(PICTURES), None)
+    file = open_mixed(out)
+    assert file.pictures.kind == sink.pictures and file.pictures.kind.loss is None
+    assert list(file.pictures.of_rows(0, rows)) == ready
+    assert list(file.pictures.of_rows(300, 2)) == ready[300:302]
+    assert content(out) == as_bytes(values)
+
+
+@pytest.mark.parametrize("kind", ["h5", "npz", "folder"])
+def test_no_file_is_a_picture(tmp_path, kind):
+    out = tmp_path / KINDS[kind]
+    sink = sink_of(out, kind)
+    assert sink.pictures is None and sink.container == kind
+    write(out, kind, arrays(CLOUDS))
+    assert open_mixed(out).pictures is None and open_mixed(out).container == kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
