@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,19 +16,36 @@ Shapes = Mapping[str, Shape]
 
 
 @dataclass(frozen=True)
+class Origin:
+    """A repository that a network was published in, and what it trains on: hints where several layouts fit."""
+
+    repository: str  # on GitHub
+    normalize: tuple[str, ...]  # of its images, as in ``--normalize``
+    size: int  # side of the images
+
+
+@dataclass(frozen=True)
 class Layout:
-    """One published set of ``state_dict`` keys, and how to build the network that it belongs to."""
+    """One published set of ``state_dict`` keys, and how to build the network that it belongs to.
+
+    Several may match the same keys and shapes: networks that differ in what no key tells, as a stride, a pool or an
+    activation. Those with an equal ``forward`` compute the same.
+    """
 
     name: str
     matches: Callable[[Shapes], bool]  # {key: shape} -> is it this layout
     build: Callable[..., nn.Module]  # build({key: shape}, **options) -> module with these keys, weights not yet loaded
     options: dict[str, Any] = field(default_factory=dict)  # what keys cannot tell, with the defaults
     wrap: Callable[[nn.Module], Network] = adapted  # the module with its weights -> what mixcli asks
+    forward: str = ""  # what it computes at those defaults; empty for what no other layout does
+    origins: tuple[Origin, ...] = ()
 
 
-def layout(name: str, build: Callable[..., nn.Module], **options: Any) -> Layout:
+def layout(
+    name: str, build: Callable[..., nn.Module], origins: Sequence[Origin] = (), forward: str = "", **options: Any
+) -> Layout:
     """A layout that matches exactly the keys and shapes which its own network has."""
-    return Layout(name, lambda shapes: fits(build, shapes), build, options)
+    return Layout(name, lambda shapes: fits(build, shapes), build, options, forward=forward, origins=tuple(origins))
 
 
 def fits(build: Callable[..., nn.Module], shapes: Shapes) -> bool:
