@@ -5,15 +5,16 @@ Here are those with four stages; ResNeXt-50 and Wide ResNet-50 of torchvision ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
+from mixcli.models.images import origins
 from mixcli.models.images.layers import RELU, Layers
 from mixcli.models.images.network import ImageNetwork, Plan, Residual, Step
-from mixcli.models.layout import Layout, Shape, layout
+from mixcli.models.layout import Layout, Origin, Shape, layout
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,24 @@ class Names:
     stem: tuple[str, str] = ("conv1", "bn1")
     convs: tuple[str, ...] = ("conv1", "conv2", "conv3")
     norms: tuple[str, ...] = ("bn1", "bn2", "bn3")
+    grouped: tuple[int, ...] = (1,)  # which of three convolutions are in groups, if any is
+    bias: bool = False  # of the convolutions
 
 
-def resnet(name: str, names: Names, kernel: int = 3, stride: int = 1, pool: bool | None = None) -> Layout:
+def resnet(
+    name: str,
+    names: Names,
+    kernel: int = 3,
+    stride: int = 1,
+    pool: bool | None = None,
+    origins: Sequence[Origin] = (),
+) -> Layout:
     """The layout of a family whose first convolution has this kernel; ``pool`` is None where a pool is no option."""
 
     def build(
         shapes: Mapping[str, Shape], stride: int = stride, window: int = 0, pool: bool = bool(pool)
     ) -> ImageNetwork:
-        layers = Layers(shapes)
+        layers = Layers(shapes, names.bias)
         conv = layers.conv(names.stem[0], 3, kernel, stride)
         stem = [conv, layers.norm(names.stem[1], conv.out_channels), RELU]
         stem += [nn.MaxPool2d(3, 2, 1)] if pool else []
@@ -45,7 +55,7 @@ def resnet(name: str, names: Names, kernel: int = 3, stride: int = 1, pool: bool
         return ImageNetwork(Plan(stem, blocks), layers, layers.linear(names.head, channels), window)
 
     options: dict[str, Any] = {} if pool is None else {"pool": pool}
-    return layout(name, build, stride=stride, window=0, **options)
+    return layout(name, build, origins, stride=stride, window=0, **options)
 
 
 def _block(layers: Layers, names: Names, prefix: str, channels: int, stride: int) -> tuple[Residual, int]:
@@ -55,9 +65,12 @@ def _block(layers: Layers, names: Names, prefix: str, channels: int, stride: int
     inner = channels
     for i, kernel in enumerate((1, 3, 1) if three else (3, 3)):
         strided = i == three
-        conv = layers.conv(prefix + names.convs[i], inner, kernel, stride if strided else 1, grouped=three and strided)
+        grouped = three and i in names.grouped
+        conv = layers.conv(prefix + names.convs[i], inner, kernel, stride if strided else 1, grouped=grouped)
         inner = conv.out_channels
         body += [conv, layers.norm(prefix + names.norms[i], inner), RELU]
+    if three and inner == layers.shapes[f"{prefix}{names.convs[0]}.weight"][0]:
+        raise ValueError(f"{prefix} is a block of a RegNet, which has other strides")
     shortcut = _shortcut(layers, names, prefix, channels, inner, stride)
     return Residual(body[:-1], shortcut, centred=True, relu=True, name=prefix[:-1]), inner
 
@@ -96,6 +109,7 @@ WEIAICUNZAI = Names(
 LAYOUTS = (
     resnet("resnet", TORCHVISION, kernel=7, stride=2, pool=True),  # torchvision, timm, CutMix on ImageNet
     resnet("resnet_3x3", TORCHVISION, pool=False),
-    resnet("resnet_kuangliu", Names(LAYERS, SHORTCUT, "linear")),  # and SaliencyMix, Cutout
-    resnet("resnet_weiaicunzai", WEIAICUNZAI),
+    resnet("resnet_huyvnphan", TORCHVISION, pool=True, origins=[origins.HUYVNPHAN]),
+    resnet("resnet_kuangliu", Names(LAYERS, SHORTCUT, "linear"), origins=[origins.KUANGLIU]),  # and SaliencyMix, Cutout
+    resnet("resnet_weiaicunzai", WEIAICUNZAI, origins=[origins.WEIAICUNZAI]),
 )
