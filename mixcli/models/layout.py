@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
@@ -13,6 +15,15 @@ from mixcli.models.network import Network, adapted
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
+
+
+Choices = Callable[[Shapes], Mapping[str, tuple[Any, ...]]]
+Only = Callable[[Shapes], bool]
+
+
+def nothing_open(shapes: Shapes) -> Mapping[str, tuple[Any, ...]]:
+    """The choices of a network that its keys and shapes tell altogether."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -39,13 +50,37 @@ class Layout:
     wrap: Callable[[nn.Module], Network] = adapted  # the module with its weights -> what mixcli asks
     forward: str = ""  # what it computes at those defaults; empty for what no other layout does
     origins: tuple[Origin, ...] = ()
+    choices: Choices = nothing_open  # {key: shape} -> the options that would have to be tried, and their values
+
+    def set_to(self, options: Mapping[str, Any]) -> Layout:
+        """The same, with these values for options of its own."""
+        values = dict(self.options) | {key: value for key, value in options.items() if key in self.options}
+        build = partial(self.build, **values)
+        return replace(self, matches=partial(fits, build), build=build, options=values, choices=nothing_open)
+
+    def candidates(self, shapes: Shapes) -> list[dict[str, Any]]:
+        """The options of each network that has these keys and shapes, the likeliest first."""
+        open_options = self.choices(shapes)
+        values = product(*open_options.values())
+        return [dict(self.options) | dict(zip(open_options, each, strict=True)) for each in values]
 
 
 def layout(
-    name: str, build: Callable[..., nn.Module], origins: Sequence[Origin] = (), forward: str = "", **options: Any
+    name: str,
+    build: Callable[..., nn.Module],
+    origins: Sequence[Origin] = (),
+    forward: str = "",
+    *,
+    choices: Choices = nothing_open,
+    only: Only | None = None,
+    **options: Any,
 ) -> Layout:
-    """A layout that matches exactly the keys and shapes which its own network has."""
-    return Layout(name, lambda shapes: fits(build, shapes), build, options, forward=forward, origins=tuple(origins))
+    """A layout that matches exactly the keys and shapes which its own network has, where ``only`` holds of them."""
+
+    def matches(shapes: Shapes) -> bool:
+        return (only is None or only(shapes)) and fits(build, shapes)
+
+    return Layout(name, matches, build, options, forward=forward, origins=tuple(origins), choices=choices)
 
 
 def fits(build: Callable[..., nn.Module], shapes: Shapes) -> bool:

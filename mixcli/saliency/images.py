@@ -75,8 +75,9 @@ def cam(net: nn.Module, x: Tensor, label: Tensor | None = None) -> Maps:
     network = adapted(net)
     if not network.tells_evidence:
         raise CheckpointError(
-            "a network that is a program does not tell its pool and linear layer, which class activation maps need",
-            advice="use --saliency gradient, or pass a checkpoint of weights",
+            "the network does not tell its pool and linear layer, which class activation maps need: it is a program, "
+            "or it ends in another way",
+            advice="use --saliency gradient, or pass a checkpoint of weights with such a head",
         )
     with torch.no_grad():
         features, logits = _last(network, x)

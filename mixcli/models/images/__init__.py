@@ -12,6 +12,7 @@ from mixcli.models.images import (
     dpn,
     efficientnet,
     googlenet,
+    huggingface,
     inception_v3,
     inception_v4,
     lenet,
@@ -33,6 +34,7 @@ from mixcli.models.images import (
     shufflenet_v2,
     squeezenet,
     stochastic_depth,
+    torchvision,
     vgg,
     wrn,
     xception,
@@ -69,4 +71,6 @@ LAYOUTS = (
     *residual_attention.LAYOUTS,
     *rir.LAYOUTS,
     *nasnet.LAYOUTS,
+    *torchvision.LAYOUTS,
+    *huggingface.LAYOUTS,
 )

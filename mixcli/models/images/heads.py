@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixcli.errors import CheckpointError, UsageError
+from mixcli.models.images.layers import Layers
 from mixcli.models.images.network import ImageNetwork, Plan, placed
 
 
@@ -18,7 +19,7 @@ class Headed(ImageNetwork):
     then not pooled; 0 where maps are pooled to what it takes.
     """
 
-    def __init__(self, plan: Plan, layers: Mapping[str, nn.Module], heads: Sequence[str], image: int = 0):
+    def __init__(self, plan: Plan, layers: Layers, heads: Sequence[str], image: int = 0):
         super().__init__(plan, layers, heads[-1])
         self.heads, self.image = [_linear(placed(self, name)) for name in heads], image
 

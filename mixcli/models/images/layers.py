@@ -21,6 +21,7 @@ class Layers(dict[str, nn.Module]):
     def __init__(self, shapes: Mapping[str, Shape], bias: bool = False):
         super().__init__()
         self.shapes, self.bias = shapes, bias  # of the convolutions
+        self.tables: dict[str, nn.Parameter] = {}  # what is no layer's, by its whole key
 
     def conv(
         self, name: str, inner: int, kernel: int, stride: int = 1, outer: int = 0, grouped: bool = False

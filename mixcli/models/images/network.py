@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import isqrt
@@ -11,9 +11,10 @@ from typing import Protocol, Self
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixcli.errors import UsageError
+from mixcli.errors import CheckpointError, UsageError
 from mixcli.models.fold import Folded
 from mixcli.models.images.folding import folded
+from mixcli.models.images.layers import Layers
 
 Step = Callable[[Tensor], Tensor]
 
@@ -94,15 +95,19 @@ class ImageNetwork(Folded[Plan]):
 
     data, tells_evidence = "images", True
 
-    def __init__(self, plan: Plan, layers: Mapping[str, nn.Module], head: str, window: int = 0):
+    def __init__(self, plan: Plan, layers: Layers, head: str, window: int = 0):
         super().__init__()
         self.plan, self.head, self.window = plan, head, window
         for name, layer in layers.items():
             put(self, name, layer)
+        for key, table in layers.tables.items():
+            put_table(self, key, table)
         self.classes = len(self._linear().weight)
-        first = plan.stem[0] if plan.stem else None  # without a stem the first layer is a block's
-        self.entry = next((name for name, layer in layers.items() if layer is first), "")
+        names = {id(layer): name for name, layer in layers.items()}
+        begun = [(names[id(step)], i + 1) for i, step in enumerate(plan.stem) if id(step) in names]
+        self.entry, self.entered = begun[0] if begun else ("", 0)  # without a stem the first layer is a block's
         self._frozen = False
+        self.least, self.only = 1, 0  # the side of the smallest images that it takes, and of the only ones; 0: any
 
     def _linear(self) -> nn.Linear | nn.Conv2d:
         """The last layer. TypeError where the one of that name is another kind."""
@@ -110,6 +115,16 @@ class ImageNetwork(Folded[Plan]):
         if not isinstance(layer, nn.Linear | nn.Conv2d):
             raise TypeError(f"{self.head} is no linear layer")
         return layer
+
+    def at_least(self, side: int) -> Self:
+        """The same network, which from now on refuses images of a smaller side."""
+        self.least = side
+        return self
+
+    def for_only(self, side: int) -> Self:
+        """The same network, which from now on refuses images of any other side; 0: none."""
+        self.only = side
+        return self
 
     def freeze(self) -> Self:
         """Eval mode, no parameter gradients, BatchNorm folded: from now on ``features`` takes the fast path."""
@@ -126,8 +141,21 @@ class ImageNetwork(Folded[Plan]):
 
     def features(self, x: Tensor) -> Tensor:
         """The map (B, C, h, w) that is pooled: what the last block gives, normalised where the network does so."""
+        self._require_size(x)
         plan = self.running()
         return run([*plan.stem, *plan.blocks, *plan.tail], x)
+
+    def _require_size(self, x: Tensor) -> None:
+        high, wide = x.shape[2:]
+        if self.only and (high, wide) != (self.only, self.only):
+            wanted, side = f"only images of {self.only} x {self.only} pixels", self.only
+        elif min(high, wide) < self.least:
+            wanted, side = f"images of {self.least} x {self.least} pixels and more", self.least
+        else:
+            return
+        raise CheckpointError(
+            f"the network takes {wanted}, and gets {high} x {wide}", advice=f"--size {side}x{side} brings them to it"
+        )
 
     def classify(self, maps: Tensor) -> Tensor:
         """Logits (B, classes) of what ``features`` gives."""
@@ -159,7 +187,8 @@ class ImageNetwork(Folded[Plan]):
         They have the names that a checkpoint's keys give to the first convolution, to each block, and to whatever holds
         several of these, which ends with the last of them.
         """
-        steps_to = {**dict.fromkeys(holders(self.entry), len(self.plan.stem)), self.entry: 1} if self.entry else {}
+        steps_to = dict.fromkeys(holders(self.entry), len(self.plan.stem)) if self.entry else {}
+        steps_to |= {self.entry: self.entered} if self.entry else {}
         for steps, block in enumerate(self.plan.blocks, len(self.plan.stem) + 1):
             steps_to |= dict.fromkeys([*holders(block.name), block.name] if block.name else (), steps)
         return steps_to
@@ -223,6 +252,17 @@ def put(module: nn.Module, name: str, layer: nn.Module) -> None:
             holder = module._modules[part] = nn.Module()
         module = holder
     module._modules[last] = layer
+
+
+def put_table(module: nn.Module, key: str, table: nn.Parameter) -> None:
+    """Register a parameter that is no layer's under a dotted key."""
+    *path, last = key.split(".")
+    for part in path:
+        holder = module._modules.get(part)
+        if holder is None:
+            holder = module._modules[part] = nn.Module()
+        module = holder
+    module._parameters[last] = table
 
 
 def placed(module: nn.Module, name: str) -> nn.Module:

@@ -96,10 +96,11 @@ class Gate(Part):
     squeeze: Linear  # linear layers, or 1x1 convolutions in their place
     excite: Linear
     act: Step = F.relu
+    share: Step = torch.sigmoid
 
     def __call__(self, x: Tensor) -> Tensor:
         hidden = self.act(affine(self.squeeze, x.mean((2, 3))))
-        return x * affine(self.excite, hidden).sigmoid()[:, :, None, None]
+        return x * self.share(affine(self.excite, hidden))[:, :, None, None]
 
     def folded(self) -> Gate:
         return self

@@ -5,7 +5,7 @@ Here are those with four stages; ResNeXt-50 and Wide ResNet-50 of torchvision ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from mixcli.models.images import origins
 from mixcli.models.images.layers import RELU, Layers
 from mixcli.models.images.network import ImageNetwork, Plan, Residual, Step
-from mixcli.models.layout import Layout, Origin, Shape, layout
+from mixcli.models.images.pieces import Blurred
+from mixcli.models.images.tops import OWN_HEAD, Style, network
+from mixcli.models.layout import Layout, Origin, Shape, layout, nothing_open
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,19 @@ class Names:
     bias: bool = False  # of the convolutions
 
 
+@dataclass(frozen=True)
+class Halving:
+    """How a map is halved: by a stride, or by steps that the convolution, which then has none, is followed by."""
+
+    pool: Sequence[Step] = (nn.MaxPool2d(3, 2, 1),)  # of the stem
+    steps: Sequence[Step] = ()
+
+
+STRIDE = Halving()
+AVERAGE = Halving((nn.AvgPool2d(2),), (nn.AvgPool2d(2),))
+BLUR = Halving((nn.MaxPool2d(3, 1, 1), Blurred()), (Blurred(),))
+
+
 def resnet(
     name: str,
     names: Names,
@@ -38,27 +53,47 @@ def resnet(
     stride: int = 1,
     pool: bool | None = None,
     origins: Sequence[Origin] = (),
+    halving: Halving = STRIDE,
+    only: Callable[[Mapping[str, Shape]], bool] | None = None,
 ) -> Layout:
-    """The layout of a family whose first convolution has this kernel; ``pool`` is None where a pool is no option."""
+    """The layout of a family whose first convolution has this kernel; ``pool`` is None where a pool is no option.
+
+    ``only`` narrows it further. A name that ends with _own_head is for heads that have an activation.
+    """
+    style, told = Style(names.head, ("",)), not name.endswith(OWN_HEAD)
 
     def build(
-        shapes: Mapping[str, Shape], stride: int = stride, window: int = 0, pool: bool = bool(pool)
+        shapes: Mapping[str, Shape],
+        stride: int = stride,
+        window: int = 0,
+        pool: bool = bool(pool),
+        activation: str | None = None,
     ) -> ImageNetwork:
         layers = Layers(shapes, names.bias)
         conv = layers.conv(names.stem[0], 3, kernel, stride)
-        stem = [conv, layers.norm(names.stem[1], conv.out_channels), RELU]
-        stem += [nn.MaxPool2d(3, 2, 1)] if pool else []
+        stem: list[Step] = [conv, layers.norm(names.stem[1], conv.out_channels), RELU]
+        stem += halving.pool if pool else ()
         blocks, channels = [], conv.out_channels
         for prefix, step in layers.blocks(names.stages, names.convs[0]):
-            block, channels = _block(layers, names, prefix, channels, step)
+            block, channels = _block(layers, names, prefix, channels, step, halving.steps)
             blocks.append(block)
-        return ImageNetwork(Plan(stem, blocks), layers, layers.linear(names.head, channels), window)
+        plan = Plan(stem, blocks)
+        if not layers.has(names.head):
+            return network(plan, layers, style, channels, activation)
+        return ImageNetwork(plan, layers, layers.linear(names.head, channels), window)
+
+    def holds(shapes: Mapping[str, Shape]) -> bool:
+        return style.tells(shapes) == told and (only is None or only(shapes))
 
     options: dict[str, Any] = {} if pool is None else {"pool": pool}
-    return layout(name, build, origins, stride=stride, window=0, **options)
+    options |= {} if told else {"activation": style.activation}
+    choices = nothing_open if told else style.choices
+    return layout(name, build, origins, choices=choices, only=holds, stride=stride, window=0, **options)
 
 
-def _block(layers: Layers, names: Names, prefix: str, channels: int, stride: int) -> tuple[Residual, int]:
+def _block(
+    layers: Layers, names: Names, prefix: str, channels: int, stride: int, halving: Sequence[Step] = ()
+) -> tuple[Residual, int]:
     """Two 3x3 convolutions, or 1x1, 3x3 (perhaps in groups) and 1x1; the first 3x3 has the stride."""
     three = layers.has(prefix + names.convs[2])
     body: list[Step] = []
@@ -66,10 +101,12 @@ def _block(layers: Layers, names: Names, prefix: str, channels: int, stride: int
     for i, kernel in enumerate((1, 3, 1) if three else (3, 3)):
         strided = i == three
         grouped = three and i in names.grouped
-        conv = layers.conv(prefix + names.convs[i], inner, kernel, stride if strided else 1, grouped=grouped)
+        step = stride if strided and not halving else 1
+        conv = layers.conv(prefix + names.convs[i], inner, kernel, step, grouped=grouped)
         inner = conv.out_channels
         body += [conv, layers.norm(prefix + names.norms[i], inner), RELU]
-    if three and inner == layers.shapes[f"{prefix}{names.convs[0]}.weight"][0]:
+        body += halving if strided and stride > 1 else []
+    if three and names.shortcut == SHORTCUT and inner == layers.shapes[f"{prefix}{names.convs[0]}.weight"][0]:
         raise ValueError(f"{prefix} is a block of a RegNet, which has other strides")
     shortcut = _shortcut(layers, names, prefix, channels, inner, stride)
     return Residual(body[:-1], shortcut, centred=True, relu=True, name=prefix[:-1]), inner
@@ -104,12 +141,38 @@ WEIAICUNZAI = Names(
     norms=tuple(f"residual_function.{i}" for i in (1, 4, 7)),
 )
 
+
+def depths(shapes: Mapping[str, Shape]) -> tuple[int, ...]:
+    """How many blocks each of torchvision's stages has."""
+    layers = Layers(shapes)
+    blocks = [name for name, _ in layers.blocks(LAYERS, "conv1")]
+    return tuple(sum(name.startswith(prefix.partition("{")[0]) for name in blocks) for prefix in LAYERS)
+
+
+def _is_18(shapes: Mapping[str, Shape]) -> bool:
+    return depths(shapes) == (2, 2, 2, 2) and "layer1.0.conv3.weight" not in shapes
+
+
+def _is_50(shapes: Mapping[str, Shape]) -> bool:
+    """Neither a ResNeXt nor a wide one."""
+    plain = shapes.get("layer1.0.conv2.weight") == (64, 64, 3, 3) and "layer1.0.conv3.weight" in shapes
+    return depths(shapes) == (3, 4, 6, 3) and plain
+
+
+def _is_18_or_50(shapes: Mapping[str, Shape]) -> bool:
+    return _is_18(shapes) or _is_50(shapes)
+
+
 # With torchvision's keys a 3x3 stem is an edit for small images. Most such edits take the max-pool out (pool=false);
 # the published PyTorch_CIFAR10 checkpoints leave it in (pool=true).
 LAYOUTS = (
     resnet("resnet", TORCHVISION, kernel=7, stride=2, pool=True),  # torchvision, timm, CutMix on ImageNet
     resnet("resnet_3x3", TORCHVISION, pool=False),
     resnet("resnet_huyvnphan", TORCHVISION, pool=True, origins=[origins.HUYVNPHAN]),
+    resnet("resnet_own_head", TORCHVISION, kernel=7, stride=2, pool=True),
+    resnet("resnet_3x3_own_head", TORCHVISION, pool=False),
+    resnet("resnetaa", TORCHVISION, kernel=7, stride=2, pool=True, halving=AVERAGE, only=_is_50),  # timm
+    resnet("resnetblur", TORCHVISION, kernel=7, stride=2, pool=True, halving=BLUR, only=_is_18_or_50),  # timm
     resnet("resnet_kuangliu", Names(LAYERS, SHORTCUT, "linear"), origins=[origins.KUANGLIU]),  # and SaliencyMix, Cutout
     resnet("resnet_weiaicunzai", WEIAICUNZAI, origins=[origins.WEIAICUNZAI]),
 )
