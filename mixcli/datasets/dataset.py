@@ -19,8 +19,9 @@ from mixcli.datasets.contract import Rows
 from mixcli.datasets.digest import Digests, WindowDigest, runs
 from mixcli.datasets.journal import check_finished
 from mixcli.datasets.recipe import read_fields
-from mixcli.datasets.schema import MOST_SHARDS, disallowed, wrong
+from mixcli.datasets.schema import disallowed, wrong
 from mixcli.errors import MixError
+from mixcli.values import MOST_SHARDS
 
 if TYPE_CHECKING:
     from mixcli.files.picture_files import Lossy

@@ -12,7 +12,6 @@ from mixcli.settings.run import Settings
 from mixcli.values import Count, Flag, Many, Part, Sides, Values, Whole
 
 COUNT, TEXT, NUMBER, FLAG = "a count", "a text", "a number", "true or false"
-MOST_SHARDS = 1 << 16
 
 
 class Maybe:
