@@ -58,7 +58,7 @@ def _block(layers: Layers, names: Names, prefix: str, channels: int, stride: int
         conv = layers.conv(prefix + names.convs[i], inner, kernel, stride if strided else 1, grouped=three and strided)
         inner = conv.out_channels
         body += [conv, layers.norm(prefix + names.norms[i], inner), RELU]
-    shortcut = _shortcut(layers, names, prefix, channels, inner, stride)
+    shortcut = _shortcut(layers, names, prefix, inner=channels, outer=inner, stride=stride)
     return Residual(body[:-1], shortcut, centred=True, relu=True, name=prefix[:-1]), inner
 
 
