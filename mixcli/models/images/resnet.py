@@ -108,7 +108,7 @@ def _block(
         body += halving if strided and stride > 1 else []
     if three and names.shortcut == SHORTCUT and inner == layers.shapes[f"{prefix}{names.convs[0]}.weight"][0]:
         raise ValueError(f"{prefix} is a block of a RegNet, which has other strides")
-    shortcut = _shortcut(layers, names, prefix, channels, inner, stride)
+    shortcut = _shortcut(layers, names, prefix, inner=channels, outer=inner, stride=stride)
     return Residual(body[:-1], shortcut, centred=True, relu=True, name=prefix[:-1]), inner
 
 
