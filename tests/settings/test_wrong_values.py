@@ -134,7 +134,7 @@ def cases_of_other_kinds():
                 yield pytest.param(name, kind, method, own, id=f"{name}-{subject}")
 
 
-@pytest.mark.parametrize(("name", "kind", "method", "own"), cases_of_other_kinds())
+@pytest.mark.parametrize(("name", "kind", "method", "own"), list(cases_of_other_kinds()))
 def test_options_of_another_kind_of_data(name, kind, method, own):
     one = options(Job)[name]
     value, text = right_value(one, one.kinds[0])
@@ -150,13 +150,13 @@ def test_options_of_another_kind_of_data(name, kind, method, own):
 def cases_of_other_values():
     for name, one in options(Settings).items():
         for kind in one.ways:
-            for other in one.ways.keys() - {kind}:
-                for choice in set(one.of(other).choices) - set(one.of(kind).choices):
+            for other in sorted(one.ways.keys() - {kind}):
+                for choice in sorted(set(one.of(other).choices) - set(one.of(kind).choices)):
                     if one.of(kind).choices:
                         yield pytest.param(name, kind, choice, id=f"{name}-{choice}-{kind}")
 
 
-@pytest.mark.parametrize(("name", "kind", "choice"), cases_of_other_values())
+@pytest.mark.parametrize(("name", "kind", "choice"), list(cases_of_other_values()))
 def test_values_of_another_kind_of_data(name, kind, choice):
     one, (method, own) = options(Job)[name], OF_A_KIND[kind]
     said = mixed(method, {**own, name: [choice] if name == "keep" else choice})
