@@ -53,7 +53,7 @@ ROOMS = {
     "methods": room("saliency", "algorithms", "data", packages="numpy", late="torch scipy"),
     "saliency": room("models", "algorithms", "data", packages="numpy torch"),
     "sources": room("datasets", "data", "files", packages="numpy h5py PIL", late="pyarrow"),
-    "models": room("data", packages="numpy torch", late="safetensors timm"),
+    "models": room("data", packages="numpy torch", late="safetensors timm transformers"),
     "datasets": room("data", "files", "settings", packages="numpy h5py", late="PIL"),
     "algorithms": room(packages="numpy torch", late="scipy"),
     "data": room(packages="numpy", late="torch"),
@@ -362,7 +362,7 @@ def loaded(code: str) -> set[str]:
     return set(done.stderr.split())
 
 
-HEAVY = {"torch", "h5py", "open3d", "numba", "scipy", "PIL", "pyarrow", "tqdm", "timm", "safetensors"}
+HEAVY = {"torch", "h5py", "open3d", "numba", "scipy", "PIL", "pyarrow", "tqdm", "timm", "safetensors", "transformers"}
 
 
 @pytest.mark.parametrize("arguments", ["['--help']", "['sagemix', '--help']", "['convert', '--help']", "['methods']"])
