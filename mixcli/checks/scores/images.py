@@ -102,9 +102,10 @@ def rows_by_window(dataset: Dataset, full: bool) -> Iterator[np.ndarray]:
     """Rows of whole pairs: of all, or of `PAIRS` that are spread over `WINDOWS` windows."""
     k = dataset.recipe["k"]
     windows = [dataset.windows[i] for i in spread(len(dataset.windows), None if full else WINDOWS)]
-    pairs = np.concatenate([np.arange(first, first + rows, k) for _, first, rows, _ in windows])
+    spans = [(window.first, window.rows) for window in windows]
+    pairs = np.concatenate([np.arange(first, first + rows, k) for first, rows in spans])
     pairs = pairs[spread(len(pairs), None if full else PAIRS)]
-    for _, first, rows, _ in windows:
+    for first, rows in spans:
         mine = pairs[(pairs >= first) & (pairs < first + rows)]
         if len(mine):
             yield (mine[:, None] + np.arange(k)).ravel()
