@@ -1,9 +1,12 @@
 # Two commands for a fresh machine: `make demo` and `make test`. Each has a virtual environment of its own.
+# `make test-slow` runs the tests that `make test` leaves out, and `make format` mends what it would complain about.
 
 PYTHON ?= python3
 INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test clean
+PYTEST = .venv/test/bin/python -m pytest -n $(or $(JOBS),2) --dist worksteal
+
+.PHONY: demo test test-slow format clean
 
 demo: .venv/demo/done
 	mkdir -p demo_out
@@ -21,7 +24,14 @@ test: .venv/test/done
 	.venv/test/bin/ruff check .
 	.venv/test/bin/ruff format --check .
 	.venv/test/bin/mypy
-	.venv/test/bin/python -m pytest -n 2 --dist worksteal
+	$(PYTEST) --tier quick
+
+test-slow: .venv/test/done
+	$(PYTEST) --tier slow
+
+format: .venv/test/done
+	.venv/test/bin/ruff check --fix .
+	.venv/test/bin/ruff format .
 
 .venv/demo/done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv/demo

@@ -29,7 +29,7 @@ _KNOWN: dict[type, Mapping[str, Option]] = {}
 UNKNOWN = Values()  # until the annotation is looked at
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Way:
     """What an option is for one kind of data, where the kinds differ."""
 
@@ -39,7 +39,7 @@ class Way:
     metavar: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Option:
     """An option as it was declared, see `option`; `name`, `values` and `optional` follow from its field."""
 
@@ -81,6 +81,10 @@ class Option:
 
     def is_for(self, kind: str) -> bool:
         return not self.kinds or kind in self.kinds
+
+    def is_default(self, value: Any) -> bool:
+        """Whether a value says no more than nothing would; a recipe has lists for tuples."""
+        return value is None or (tuple(value) if isinstance(value, list) else value) == self.default
 
     def parse(self, text: str) -> Any:
         """What a text on the command line means, or UsageError; whether it is allowed is asked later, by `settle`."""

@@ -20,14 +20,22 @@ from mixcli.datasets.dataset import Dataset
 from mixcli.models.dgcnn import DGCNN
 
 ROOT = Path(__file__).resolve().parent.parent
+pytest_plugins = ["tiers"]
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Recorded outputs and real data that are not part of the project (MIXCLI_TEST_DATA, default `../shared`)."""
-    folder = Path(os.environ.get("MIXCLI_TEST_DATA") or ROOT.parent / "shared")
+    """Recorded outputs and real data that are not part of the project: MIXCLI_TEST_DATA, or `../shared`.
+
+    Whoever names the folder means it to be there, so its absence is a failure then, and else a skip.
+    """
+    named = os.environ.get("MIXCLI_TEST_DATA")
+    folder = Path(named or ROOT.parent / "shared")
     if not (folder / "golden").is_dir():
-        pytest.skip(f"no recorded outputs: set MIXCLI_TEST_DATA to the folder that holds them ({folder} has none)")
+        told = f"no recorded outputs in {folder}"
+        if named:
+            pytest.fail(f"{told}, which MIXCLI_TEST_DATA names")
+        pytest.skip(f"{told}; MIXCLI_TEST_DATA may name the folder that holds them")
     return folder
 
 

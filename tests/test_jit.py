@@ -46,3 +46,14 @@ def test_first_called_from_many_threads():
     for thread in threads:
         thread.join()
     assert results == [10] * 8
+
+
+def test_available_is_the_plain_function_without_numba(monkeypatch):
+    compiled = njit()(total)
+    assert compiled.available() is compiled
+    monkeypatch.setenv("MIXCLI_NO_NUMBA", "1")
+    assert compiled.available() is total and compiled.available()(np.arange(3.0)) == 3
+
+
+def test_called_by_name():
+    assert njit()(total)(x=np.arange(5.0)) == 10

@@ -59,10 +59,10 @@ def _settle(
     """Deferred acceptance: saliency (B,n) f64, seen (B,n) bool, steps (m,) i64 ×2 with their prices (m,) f64."""
     batch, n = saliency.shape
     height = n // width
-    found = np.empty((batch, n), np.int64)
+    held = np.empty((batch, n), np.int64)
     tried, cost = np.empty(n, np.int64), np.empty(n)
     for s in range(batch):
-        place = found[s]  # who holds it
+        place = held[s]  # who holds it
         place[:] = -1
         tried[:] = 0
         for first in range(n):
@@ -85,7 +85,7 @@ def _settle(
         for j in range(n):
             if not seen[s, j]:
                 place[j] = j
-    return found
+    return held
 
 
 def moved(pixels: Tensor, source: Tensor) -> Tensor:

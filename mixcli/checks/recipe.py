@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from mixcli.datasets.dataset import Dataset
 from mixcli.datasets.schema import disallowed, told
 from mixcli.errors import MixError, UsageError
-from mixcli.methods import Method, get
+from mixcli.methods import Method, get, restored
 from mixcli.option import KINDS, options
 from mixcli.pipeline.job import Job
 from mixcli.sources.named_files import Listed
@@ -37,7 +37,7 @@ def recalled(dataset: Dataset, files: Sequence[str | Listed], ckpt: str | None, 
 
 def recipe_faults(dataset: Dataset) -> Iterator[str]:
     """What no run of this version can have recorded, in words that name the key."""
-    wrong = [*disallowed(dataset.recipe, dataset.data), *_of_method(dataset)]
+    wrong = [*disallowed(dataset.recipe, _mixed(dataset)), *_of_method(dataset)]
     yield from map(_words, wrong)
     if not wrong and _method(dataset):
         yield from _together(dataset)
@@ -59,6 +59,15 @@ def _method(dataset: Dataset) -> type[Method] | None:
         return get(dataset.recipe["method"])
     except UsageError:
         return None
+
+
+def _mixed(dataset: Dataset) -> str:
+    """The kind of data that was mixed: by the method, if that can be followed, else by the rows."""
+    try:
+        traits = restored(dataset.recipe).traits
+    except MixError:
+        return dataset.data
+    return traits.writes or traits.data
 
 
 def _of_method(dataset: Dataset) -> Iterator[str]:

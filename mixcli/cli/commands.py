@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,20 +17,20 @@ from mixcli.cli.console import Console, say, verbosity
 from mixcli.cli.options import VERBOSITY, Command, flag, given
 from mixcli.errors import UsageError, address
 from mixcli.option import Option, options
-from mixcli.settings.commands import Converting, Inspecting, Merging, Verifying, Viewing
+
+if TYPE_CHECKING:
+    from mixcli.settings.commands import Viewing
 
 LIST_OPTIONS = flag("--options", help="List every method's own options, as for a METHOD that is named.")
 
 
 class Declaring(Command):
-    """A command whose options are those of a dataclass."""
-
-    def __init__(self, *args: Any, asks: type, **settings: Any):
-        super().__init__(*args, **settings)
-        self.asks = asks
+    """A command whose options are those of its dataclass in `mixcli.settings.commands`."""
 
     def declared(self) -> list[Option]:
-        return [one for one in options(self.asks).values() if one.flags]
+        from mixcli.settings.commands import COMMANDS
+
+        return [one for one in options(COMMANDS[str(self.name)]).values() if one.flags]
 
 
 def json_flag(schema: str) -> click.Option:
@@ -95,7 +95,6 @@ def list_methods(names: tuple[str, ...], options: bool, as_json: bool, **shown: 
 
 @click.command(
     cls=Declaring,
-    asks=Converting,
     short_help="Write a dataset to another container, without mixing.",
     epilog=ending("mixcli convert modelnet40_normal_resampled/ modelnet40.h5", "mixcli convert mixed.h5 mixed_ply/"),
 )
@@ -123,7 +122,6 @@ def _check_no_stream(out: str) -> None:
 
 @click.command(
     cls=Declaring,
-    asks=Merging,
     short_help="Join the shards of a run.",
     epilog=ending("mixcli merge mixed.0.h5 mixed.1.h5 mixed.2.h5 --out mixed.h5"),
 )
@@ -141,7 +139,6 @@ def merge(shards: tuple[str, ...], out: str, overwrite: bool, **shown: Any) -> N
 
 @click.command(
     cls=Declaring,
-    asks=Inspecting,
     params=[json_flag("mixcli.inspect/1 or mixcli.scores/1")],
     short_help="What is in a mixed dataset, what made it, how good it is.",
     epilog=ending("mixcli inspect mixed.h5", "mixcli inspect mixed.h5 --score"),
@@ -150,6 +147,8 @@ def merge(shards: tuple[str, ...], out: str, overwrite: bool, **shown: Any) -> N
 def inspect(path: str, full: bool, score: bool, as_json: bool, **arguments: Any) -> None:
     """Show what is in a mixed dataset and what made it; with --score, how good it is."""
     quiet, _ = verbosity(arguments)
+    from mixcli.settings.commands import Inspecting
+
     asked = Inspecting(path=path, **given(arguments))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a provenance string may hold what the terminal cannot show
@@ -174,7 +173,6 @@ def _unicode() -> bool:
 
 @click.command(
     cls=Declaring,
-    asks=Verifying,
     params=[json_flag("mixcli.verify/1")],
     short_help="Find what is wrong in a mixed dataset.",
     epilog=ending("mixcli verify mixed.h5 --replay 16"),
@@ -200,7 +198,6 @@ def verify(path: str, as_json: bool, **arguments: Any) -> None:
 
 @click.command(
     cls=Declaring,
-    asks=Viewing,
     short_help="Look at rows beside their parents.",
     epilog=ending(
         "mixcli view mixed.h5 -o sheet.png",
@@ -215,6 +212,8 @@ def view(path: str, **arguments: Any) -> None:
     Without -o: a preview in the terminal, a table in a pipe, the gallery on a desktop.
     """
     quiet, _ = verbosity(arguments)
+    from mixcli.settings.commands import Viewing
+
     asked = Viewing(path=path, **given(arguments))
     with Console(quiet) as console:
         _view(asked, console)

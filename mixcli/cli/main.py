@@ -14,15 +14,12 @@ import click
 
 from mixcli import __version__
 from mixcli.cli import commands
-from mixcli.cli.applicable import command_options
 from mixcli.cli.commands import conclude, ending
 from mixcli.cli.console import Console, say, verbosity
 from mixcli.cli.options import Command, flag, given
 from mixcli.errors import MixError, UsageError
-from mixcli.methods import Method, methods
-from mixcli.methods.offered import check_offered
+from mixcli.methods import Method, find, methods
 from mixcli.option import Option, options
-from mixcli.pipeline.job import Job
 
 if TYPE_CHECKING:
     from mixcli.sources.named_files import Listed
@@ -48,7 +45,10 @@ class Main(click.Group):
         return [*methods(), *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        return MethodCommand(methods()[name]) if name in methods() else super().get_command(ctx, name)
+        if command := super().get_command(ctx, name):
+            return command
+        cls = find(name)
+        return MethodCommand(cls) if cls else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
@@ -113,9 +113,14 @@ class MethodCommand(Command):
         )
 
     def declared(self) -> list[Option]:
+        from mixcli.cli.applicable import command_options
+
         return command_options(self.method)
 
     def refuse(self, flag: str) -> None:
+        from mixcli.methods.offered import check_offered
+        from mixcli.pipeline.job import Job
+
         for one in options(Job).values():
             if flag in one.flags:
                 check_offered(one, self.method)
@@ -128,6 +133,8 @@ class MethodCommand(Command):
 def _mix(cls: type[Method], typed: dict[str, Any], dry: bool, console: Console) -> None:
     sources, out = typed["sources"], typed["out"]
     asked = {name: value for name, value in typed.items() if name not in ("sources", "out", "dry_run")}
+    from mixcli.pipeline.job import Job
+
     more = {"folder": out.endswith("/"), "command": shlex.join(["mixcli", *sys.argv[1:]])}
     job = Job.asked(cls, sources, out, {**asked, **more})
     if "-" in sources:

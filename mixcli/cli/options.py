@@ -65,6 +65,7 @@ def click_option(one: Option) -> click.Option:
 
 def _flag_names(one: Option) -> list[str]:
     """
+    >>> from mixcli.option import options
     >>> from mixcli.settings.run import Settings
     >>> _flag_names(options(Settings)["point_weight"]), _flag_names(options(Settings)["resume"])
     (['--no-point-weight', 'point_weight'], ['--resume', 'resume'])

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mixcli.datasets.metadata import Naming
     from mixcli.files.picture_files import Lossy
 
+Json = dict[str, Any]  # an object of JSON; what a manifest must hold, `schema` says
 Rows = dict[str, np.ndarray]  # consecutive rows of every field, by its name
 FileBytes = bytes | memoryview  # what is in a file
 RowFiles = Sequence[tuple[FileBytes, ...]]  # of some rows: the files of each, in the order of `Naming.files`
@@ -55,7 +56,7 @@ class Sink(Protocol):
         """A file or a folder."""
 
     @property
-    def layout(self) -> dict[str, Any]:
+    def layout(self) -> Json:
         """What a later run needs to go on with the part."""
 
     @property
@@ -69,7 +70,7 @@ class Sink(Protocol):
     def create(self) -> None:
         """A new part; MixError where the disk has no room for it."""
 
-    def reopen(self, layout: dict[str, Any]) -> None:
+    def reopen(self, layout: Json) -> None:
         """Go on with the part of an earlier run; MixError where it is none of this container."""
 
     def write(self, window: int, first: int, arrays: Rows, ready: RowFiles | None = None) -> Rows:
@@ -85,7 +86,7 @@ class Sink(Protocol):
     def read(self, window: int, first: int, count: int) -> Rows:
         """Consecutive rows of a window as written; damaged ones are other rows, or MixError."""
 
-    def seal(self, manifest: dict[str, Any], class_names: tuple[str, ...] | None) -> None:
+    def seal(self, manifest: Json, class_names: tuple[str, ...] | None) -> None:
         """The final name, all at once. Killed anywhere, it can be done again after `reopen`."""
 
     def discard(self) -> None:
@@ -132,7 +133,7 @@ class Mixed(Protocol):
     def take(self, name: str, rows: np.ndarray) -> np.ndarray:
         """Rows from anywhere, in any order."""
 
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Json:
         """What made the dataset; MixError where there is none or it does not parse."""
 
     def faults(self) -> Iterator[str]:

@@ -19,8 +19,9 @@ from mixcli.datasets.contract import Rows
 from mixcli.datasets.digest import Digests, WindowDigest, runs
 from mixcli.datasets.journal import check_finished
 from mixcli.datasets.recipe import read_fields
-from mixcli.datasets.schema import MOST_SHARDS, wrong
+from mixcli.datasets.schema import disallowed, wrong
 from mixcli.errors import MixError
+from mixcli.values import MOST_SHARDS
 
 if TYPE_CHECKING:
     from mixcli.files.picture_files import Lossy
@@ -64,8 +65,9 @@ class Dataset:
         ]
         self.skipped = [(s["window"], s["sample"]) for s in self.manifest["skipped"]]
         if not self._is_consistent():
-            reason = "its manifest contradicts itself: rows, windows, fields and recipe do not agree"
-            raise MixError(reason, at=path)
+            fault = next(disallowed(self.recipe), "")
+            how = "contradicts itself: rows, windows, fields and recipe do not agree"
+            raise MixError(f"its manifest {f'cannot be followed: {fault}' if fault else how}", at=path)
 
     def _is_consistent(self) -> bool:
         recipe, sizes = self.recipe, {f.name: f.shape for f in self.fields}

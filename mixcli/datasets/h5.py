@@ -20,8 +20,7 @@ from mixcli.datasets.contract import Column
 from mixcli.datasets.manifest_text import H5_CLASS_NAMES, H5_MANIFEST, parsed_manifest, parsed_names
 from mixcli.datasets.recognise import text_of_h5
 from mixcli.datasets.row_file import RowFile, reserve
-from mixcli.errors import MixError
-from mixcli.files.hdf5 import checked, open_h5, short
+from mixcli.files.hdf5 import checked, damaged, open_h5
 
 
 class H5Sink(RowFile):
@@ -98,8 +97,7 @@ class MixedH5:
         try:
             return checked(self.path, self.file, name)
         except KeyError as e:  # HDF5's word for what is not there, or torn
-            reason = f"its HDF5 metadata is damaged ({short(e)})"
-            raise MixError(reason, at=self.path, advice="copy or download it again") from e
+            raise damaged(self.path, e) from e
 
     def read(self, name: str, first: int, count: int) -> np.ndarray:
         return self._dataset(name)[first : first + count]

@@ -12,7 +12,6 @@ from mixcli.settings.run import Settings
 from mixcli.values import Count, Flag, Many, Part, Sides, Values, Whole
 
 COUNT, TEXT, NUMBER, FLAG = "a count", "a text", "a number", "true or false"
-MOST_SHARDS = 1 << 16
 
 
 class Maybe:
@@ -121,18 +120,18 @@ def _is(value: Any, kind: Any) -> bool:
     return isinstance(value, {TEXT: str, FLAG: bool, NUMBER: int | float}[kind])
 
 
-def disallowed(recipe: Mapping[str, Any], data: str) -> Iterator[str]:
-    """Values of a recipe that no run can have recorded, in words.
+def disallowed(recipe: Mapping[str, Any], data: str | None = None) -> Iterator[str]:
+    """Values of a recipe that no run can have recorded, in words that name the key.
 
-    recipe: of the right form, see `wrong`; data: what its rows are, "points", "images" or "hidden" states.
+    recipe: of the right form, see `wrong`; data: what was mixed, "points", "images" or "hidden" states, if it is known.
     """
     for name in (*RECORDED, "quality", "device"):
         one = options(Settings)[name]
         if name not in recipe or (value := recipe[name]) is None or value in one.also:
             continue
         at = f"'recipe.{name}' is {told(value)}"
-        if value != one.default and not one.is_for(data):
-            yield f"{at}, which is for {one.kinds[0]}, and these are {KINDS[data]}"
+        if data and not one.is_default(value) and not one.is_for(data):
+            yield f"{at}, which is for {one.kinds[0]}, and {KINDS[data]} were mixed"
             continue
         try:
             one.settle(value, data)

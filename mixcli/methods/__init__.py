@@ -13,7 +13,6 @@ A method of both kinds of data has an option `on`, whose choices are those kinds
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from functools import cache, wraps
@@ -80,14 +79,29 @@ def methods() -> Mapping[str, type[Method]]:
     return {cls.traits.name: cls for cls in found}
 
 
+@cache
+def _are_all_built_in() -> bool:
+    return not tuple(entry_points(group="mixcli.methods"))
+
+
+def find(name: str) -> type[Method] | None:
+    """The method of this name, if there is one. The others are not imported unless it may be of a package."""
+    if name in BUILT_IN and _are_all_built_in():
+        cls: type[Method] = import_module(f"mixcli.methods.{name}").METHOD
+        return cls
+    return methods().get(name)
+
+
 def get(name: str) -> type[Method]:
     """The method of this name, or one sentence with the nearest name."""
     if name == "convert":  # has a command of another shape, so it is not in the registry
         return import_module("mixcli.methods.convert").METHOD
-    if name in methods():
-        return methods()[name]
+    if cls := find(name):
+        return cls
+    import difflib
+
     near = difflib.get_close_matches(name, methods(), 1)
-    raise UsageError(f"no method {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    raise UsageError(f"no method {name!r}", advice=f"did you mean {near[0]!r}?" if near else "")
 
 
 def restored(recipe: Mapping[str, Any]) -> Any:

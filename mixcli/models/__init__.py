@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixcli.errors import CheckpointError, UsageError
+from mixcli.models.folder import Folder, beside
 from mixcli.models.registry import layouts, named
 from mixcli.models.spec import FACTORY, Spec, parse, program_options, resolved
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from mixcli.models.checkpoint import File
+    from mixcli.models.checkpoint import File, State
     from mixcli.models.detection import Fit
     from mixcli.models.layout import Layout
     from mixcli.models.network import Network
@@ -34,6 +35,8 @@ class Classifier:
     sha256: str
     trusted: bool = False  # loaded as a program, because the user said so
     note: str = ""  # how the weights were found in the file
+    names: tuple[str, ...] = ()  # of the classes, where a file beside the weights tells them
+    normalize: str = ""  # as in --normalize, where a file beside the weights tells it
 
     @property
     def data(self) -> str:
@@ -76,6 +79,9 @@ def load(path: str | Path | None, spec: str | None = None, trust: bool = False, 
         return _from_factory(path, programs.called(f"--model {wanted.name}", model), wanted, feed)
     if path is None:
         raise UsageError(f"no checkpoint: pass --ckpt, or a --model {FACTORY} that brings its own weights")
+    folder = beside(path)
+    if folder:
+        return _from_folder(folder, wanted, layout, options)
     file = checkpoint.open_file(path)
     if file.kind in checkpoint.PROGRAMS and trust:
         return _from_program(file, wanted, feed)
@@ -97,6 +103,43 @@ def _from_weights(file: File, wanted: Spec, model: Layout | None, options: dict[
     *_, (bare, _) = variants(state)
     refuse_others(file.path, shapes(bare))
     raise CheckpointError(mismatch(model, shapes(bare)), at=file.path, advice=OWN_NETWORK)
+
+
+def _from_folder(folder: Folder, wanted: Spec, model: Layout | None, options: dict[str, Any]) -> Classifier:
+    """A network that a config.json beside its weights describes."""
+    from mixcli.models import checkpoint
+    from mixcli.models.detection import fits
+    from mixcli.models.mismatch import mismatch
+
+    file = checkpoint.open_file(folder.weights)
+    if wanted.name or folder.of_timm:
+        return _told(_from_weights(file, wanted, model, options), folder)
+    state, note = checkpoint.weights(file)
+    if folder.unknown:
+        return _told(_from_transformers(folder, file, state, note), folder)
+    known = {layout.name: layout for layout in layouts()}
+    candidates = [known[name].set_to(folder.options) for name in folder.layouts]
+    fit = next(fits(file.path, state, candidates), None)
+    if fit is None:
+        told = mismatch(None, checkpoint.shapes(state), candidates)
+        raise CheckpointError(told, at=file.path, advice=OWN_NETWORK)
+    return _told(_assembled(file, fit, dict(fit.layout.options), note), folder)
+
+
+def _told(model: Classifier, folder: Folder) -> Classifier:
+    """With what the files beside the weights tell."""
+    return replace(model, names=folder.names, normalize=folder.normalize)
+
+
+def _from_transformers(folder: Folder, file: File, state: State, note: str) -> Classifier:
+    """A network that only the package builds."""
+    from mixcli.models.checkpoint import refuse_nan
+    from mixcli.models.images.transformers import classifier
+
+    refuse_nan(file.path, state)
+    net = classifier(folder.config.path, folder.config.values, state, folder.unknown or folder.kind)
+    origin = Origin(f"transformers:{folder.kind}", file.path, file.sha256, trusted=False, note=note)
+    return _foreign(net, origin, Feed("images", {}))
 
 
 def _misnamed(file: File, what: str, wanted: Spec) -> CheckpointError:

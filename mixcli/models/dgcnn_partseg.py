@@ -117,15 +117,15 @@ class DGCNNPartSeg(Folded["Weights"]):
         weight, bias = self.conv8.folded()
         cloud, point = weight[:, : -self.levels].contiguous(), weight[:, -self.levels :].contiguous()
         return Weights(
-            turn,
-            [(fold_edges(self.conv1), self.conv2.folded()), (fold_edges(self.conv3), self.conv4.folded())],
-            fold_edges(self.conv5),
-            self.conv6.folded(),
-            self.conv7.folded(),
-            Affine(cloud, bias),
-            point,
-            [self.conv9.folded(), self.conv10.folded()],
-            self.conv11.weight.detach().flatten(1).contiguous(),
+            transform=turn,
+            edges=[(fold_edges(self.conv1), self.conv2.folded()), (fold_edges(self.conv3), self.conv4.folded())],
+            last_edges=fold_edges(self.conv5),
+            points=self.conv6.folded(),
+            category=self.conv7.folded(),
+            cloud=Affine(cloud, bias),
+            point=point,
+            head=[self.conv9.folded(), self.conv10.folded()],
+            last=self.conv11.weight.detach().flatten(1).contiguous(),
         )
 
     @torch.no_grad()

@@ -76,7 +76,7 @@ def _ball_pairs(
     xyz: np.ndarray, centres: np.ndarray, limit: float, most: int, point: np.ndarray, offsets: np.ndarray
 ) -> None:  # (3, N), (S, 3) -> (S·most,), (S + 1,)
     x, y, z = xyz[0], xyz[1], xyz[2]
-    inside, found = np.empty(len(x), np.bool_), np.empty(len(x), np.int32)
+    inside, near = np.empty(len(x), np.bool_), np.empty(len(x), np.int32)
     for s in range(len(centres)):
         cx, cy, cz = centres[s]
         for j in range(len(x)):
@@ -84,11 +84,11 @@ def _ball_pairs(
             inside[j] = dx * dx + dy * dy + dz * dz <= limit
         count = 0
         for j in range(len(x)):
-            found[count] = j
+            near[count] = j
             count += inside[j]
         count = min(count, most)
         at = offsets[s]
-        point[at : at + count] = found[:count]
+        point[at : at + count] = near[:count]
         offsets[s + 1] = at + count
 
 

@@ -57,7 +57,7 @@ def knn(x: Tensor, k: int) -> Tensor:
 
 
 @njit()
-def _nearest(products: np.ndarray, squares: np.ndarray, found: np.ndarray) -> None:  # (M, N), (N,) -> found (M, k)
+def _nearest(products: np.ndarray, squares: np.ndarray, nearest: np.ndarray) -> None:  # (M, N), (N,) -> nearest (M, k)
     """Per row, the k largest of 2·product - square: the row's own square shifts all of them alike.
 
     A threshold comes first: the k-th largest of the maxima of interleaved lanes. At least k values reach it and few
@@ -74,16 +74,16 @@ def _nearest(products: np.ndarray, squares: np.ndarray, found: np.ndarray) -> No
                 best, met = values[i], True
         return best
 
-    points, k = products.shape[1], found.shape[1]
+    points, k = products.shape[1], nearest.shape[1]
     lanes = 32
     while 2 * lanes < 3 * k:
         lanes *= 2
     padded = (points + lanes - 1) // lanes * lanes
     near = np.full(padded, -np.inf, squares.dtype)
     top, value, index = near[:lanes].copy(), near.copy(), np.empty(padded, np.int32)
-    found[:] = np.arange(k)  # stays for a row of NaN, which reaches no threshold
+    nearest[:] = np.arange(k)  # stays for a row of NaN, which reaches no threshold
     for i in range(len(products)):
-        row, out = products[i], found[i]
+        row, out = products[i], nearest[i]
         for j in range(points):
             near[j] = row[j] + row[j] - squares[j]
         top[:] = near[:lanes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mixcli.errors import CheckpointError
@@ -18,11 +19,14 @@ class _Guess(dict[str, tuple[int, ...]]):
         return (1, 1, 1, 1)
 
 
-def mismatch(model: Layout | None, have: Shapes) -> str:
-    """Which network the weights are nearest to and the first keys that differ, or that they are near to none."""
+def mismatch(model: Layout | None, have: Shapes, known: Iterable[Layout] | None = None) -> str:
+    """Which network the weights are nearest to and the first keys that differ, or that they are near to none.
+
+    ``known`` are the networks that they may be, where these are few.
+    """
     from mixcli.models.checkpoint import difference
 
-    models = [model] if model else layouts()
+    models = [model] if model else (known or layouts())
     expected = {layout.name: _expected(layout, have) for layout in models}
     likeness = {name: len(want.keys() & have) / len(want.keys() | have) for name, want in expected.items()}
     nearest = max(likeness, key=lambda name: likeness[name])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,6 +57,8 @@ def convert(
 
 
 def _check_known(given: Mapping[str, Any]) -> None:
+    import difflib
+
     for name in given:
         if name not in options(Converting):
             near = difflib.get_close_matches(name, options(Converting), 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -123,7 +122,7 @@ class Job(Settings):
             value = getattr(self, name)
             if name == "pairing" and value == self.pairless:
                 continue
-            if value is not None and value != one.default:  # a default says nothing
+            if not one.is_default(value):
                 check_kind(one, self.data, kinds, done)
             kept = one.settle(value, self.data)
             if kept is not value:
@@ -177,6 +176,8 @@ class Job(Settings):
 
 def _check_known(given: Mapping[str, Any], cls: type[Method]) -> None:
     """UsageError where a run has no option of this name."""
+    import difflib
+
     known = {f.name for f in fields(Job)} - {"method", "sources", "out", "viewing"}
     for name in given:
         if name not in known:

@@ -75,8 +75,8 @@ def cam(net: nn.Module, x: Tensor, label: Tensor | None = None) -> Maps:
     network = adapted(net)
     if not network.tells_evidence:
         raise CheckpointError(
-            "the network does not tell its pool and linear layer, which class activation maps need: it is a program or "
-            "ends in another way",
+            "the network does not tell its pool and linear layer, which class activation maps need: it is a program, "
+            "or it ends in another way",
             advice="use --saliency gradient, or pass a checkpoint of weights with such a head",
         )
     with torch.no_grad():

@@ -27,8 +27,8 @@ class Asked:
 class Converting(Asked):
     """Of `convert`: what concerns reading and writing."""
 
-    source: PathText = option(flags=())
-    out: PathText = option(flags=())
+    source: PathText = option(help="A source, or a mixed dataset.", flags=())
+    out: PathText = option(help="The dataset to write.", flags=())
     points: int | None = as_in(
         Settings, "points", default=None, help="Points of a cloud; by default as many as the source has."
     )
@@ -52,7 +52,7 @@ class Converting(Asked):
 class Merging(Asked):
     """Of `merge`."""
 
-    paths: tuple[PathText, ...] = option(flags=())
+    paths: tuple[PathText, ...] = option(help="The shards.", flags=())
     out: PathText = option(help="The whole dataset: .h5, .npz or a folder.", metavar="PATH")
     overwrite: bool = option(False, "Replace an existing output.")
     folder: bool = option(False, "Whether `out` is a folder whatever its suffix.", flags=())
@@ -62,7 +62,7 @@ class Merging(Asked):
 class Inspecting(Asked):
     """Of `inspect`, and of `score`, which is behind --score."""
 
-    path: PathText = option(flags=())
+    path: PathText = option(help="The dataset.", flags=())
     full: bool = option(False, "Look at every row of a large dataset, not at a sample.")
     score: bool = option(False, "Measure how good the mixes are, with the checkpoint.")
     ckpt: PathText | None = option(None, "Another checkpoint for --score than that of the manifest.")
@@ -77,7 +77,7 @@ class Inspecting(Asked):
 class Verifying(Asked):
     """Of `verify`."""
 
-    path: PathText = option(flags=())
+    path: PathText = option(help="The dataset.", flags=())
     replay: int | None = option(
         0, "Make so many rows again from source and checkpoint.", word="all", metavar="N|all", shown=False
     )
@@ -92,7 +92,7 @@ class Verifying(Asked):
 class Viewing(Asked):
     """Of `view`; how it is shown (out, serve, port, gui, overwrite) is for the command alone."""
 
-    path: PathText = option(flags=())
+    path: PathText = option(help="The dataset.", flags=())
     out: PathText | None = option(None, "Write a contact sheet, .png, or a gallery, .html.", flags=("-o", "--out"))
     count: int = option(12, "How many rows.", flags="-n", least=1)
     rows: str | None = option(None, "These rows.", metavar="3,7-9")
@@ -115,7 +115,7 @@ class Viewing(Asked):
 class Opening(Asked):
     """Of `open_dataset`, which only Python has."""
 
-    path: PathText = option(flags=())
+    path: PathText = option(help="The dataset.", flags=())
     fields: tuple[str, ...] = option(("data", "soft_label"), "Fields of a row, in this order.", flags=())
     transform: Callable[[Any], Any] | None = option(
         None, "Applied to each row's data, a tensor.", flags=(), values=Function()

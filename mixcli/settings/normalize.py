@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import NamedTuple
 
@@ -45,6 +44,8 @@ def parse(text: str) -> Normalization:
     if text in PRESETS:
         return PRESETS[text]
     if "/" not in text:
+        import difflib
+
         near = difflib.get_close_matches(text, PRESETS, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(PRESETS)}, and values as in {FORM}"
         raise UsageError("no such preset", at=f"--normalize {text}", advice=hint)

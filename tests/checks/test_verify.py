@@ -8,6 +8,8 @@ import pytest
 from conftest import write_h5
 
 import mixcli
+from mixcli.checks.verify import Faults
+from mixcli.errors import MixError
 
 
 @pytest.fixture
@@ -163,3 +165,25 @@ def test_class_names_in_another_order(mixed):
     _, path = mixed
     edit(path, lambda file: file.attrs.__setitem__("class_names", json.dumps(["table", "mug", "lamp", "chair"])))
     assert [fault["check"] for fault in mixcli.verify(path)["faults"]] == ["source"]
+
+
+def test_the_address_of_the_dataset_is_named_once(tmp_path):
+    faults = Faults(tmp_path / "mixed.h5")
+    faults.add_error("manifest", MixError("no manifest in it", at=tmp_path / "mixed.h5", advice="make it again"))
+    faults.add_error("structure", MixError("is missing", at="00000/000000.ply"))
+    assert [fault["what"] for fault in faults.list()] == [
+        "no manifest in it; make it again", "00000/000000.ply: is missing"
+    ]  # fmt: skip
+    assert [fault["message"] for fault in faults.list()] == [
+        f"{tmp_path}/mixed.h5: no manifest in it; make it again", f"{tmp_path}/mixed.h5: 00000/000000.ply: is missing"
+    ]  # fmt: skip
+
+
+def test_rows_of_one_kind_are_one_fault(tmp_path):
+    faults = Faults(tmp_path)
+    faults.rows("labels", "is wrong", 8, np.array([False, True, True]))
+    faults.rows("labels", "is wrong", 16, np.array([True]))
+    faults.add("digests", "is another")
+    first, second = faults.list()
+    assert (first["row"], first["count"], first["message"]) == (9, 3, f"{tmp_path}[9]: is wrong (and 2 more rows)")
+    assert (second["row"], second["count"], second["message"]) == (None, 1, f"{tmp_path}: is another")

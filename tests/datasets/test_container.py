@@ -5,14 +5,15 @@ import os
 import sys
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
 from mixcli.data.fields import Field
 from mixcli.datasets.container import container_of, open_mixed, open_sink
-from mixcli.datasets.recognise import is_mixed, replaceable
+from mixcli.datasets.picture_rows import PictureRows
+from mixcli.datasets.recognise import is_mixed
 from mixcli.errors import MixError, UsageError
+from mixcli.files.picture_files import Png
 
 KINDS = {"h5": "mixed.h5", "npz": "mixed.npz", "folder": "mixed", "png": "mixed", "tar": "mixed"}
 CALLED = {"h5": "hdf5", "npz": "npz", "folder": "folder of .ply", "png": "folder of .png", "tar": "folder of .tar"}
@@ -269,6 +270,35 @@ def test_a_window_made_again_replaces_what_was_there(tmp_path, kind):
     assert content(out) == as_bytes(values)
 
 
+@pytest.mark.parametrize("kind", ["png", "tar"])
+def test_files_that_are_ready_are_taken_as_they_are(tmp_path, kind):
+    """Windows in blocks that do not fit those of the writer, so that each row must find its own files."""
+    rows, out = 600, tmp_path / "mixed"
+    values = arrays(PICTURES, rows)
+    ready = PictureRows(PICTURES, out, Png(9)).pack(0, values)  # other bytes than this writer's
+    sink = sink_of(out, kind, rows=rows)
+    sink.create()
+    for part in (slice(0, 1), slice(1, 599), slice(599, 600)):
+        written = sink.write(0, part.start, {name: a[part] for name, a in values.items()}, ready[part])
+        assert as_bytes(written) == as_bytes({name: a[part] for name, a in values.items()})
+    sink.finish(0)
+    sink.seal(manifest(PICTURES), None)
+    file = open_mixed(out)
+    assert file.pictures.kind == sink.pictures and file.pictures.kind.loss is None
+    assert list(file.pictures.of_rows(0, rows)) == ready
+    assert list(file.pictures.of_rows(300, 2)) == ready[300:302]
+    assert content(out) == as_bytes(values)
+
+
+@pytest.mark.parametrize("kind", ["h5", "npz", "folder"])
+def test_no_file_is_a_picture(tmp_path, kind):
+    out = tmp_path / KINDS[kind]
+    sink = sink_of(out, kind)
+    assert sink.pictures is None and sink.container == kind
+    write(out, kind, arrays(CLOUDS))
+    assert open_mixed(out).pictures is None and open_mixed(out).container == kind
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_part_of_another_kind_is_refused(tmp_path, kind):
     out = tmp_path / KINDS[kind]
@@ -310,46 +340,6 @@ def test_names_say_the_container():
     assert container_of(Path("v1.5"), folder=True) == "folder"
     with pytest.raises(UsageError, match=r"\.tar is no container .*\.h5 or \.npz .*'/'"):
         container_of(Path("a.tar"))
-
-
-def test_what_is_no_dataset(tmp_path):
-    broken = {"a.h5": b"", "b.npz": b"PK\3\4 no", "c.txt": b"text", "d.h5": b"\x89HDF\r\n\x1a\n" + b"x" * 99}
-    for name, raw in broken.items():
-        (tmp_path / name).write_bytes(raw)
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "lying").mkdir()
-    (tmp_path / "lying" / "manifest.json").write_text('{"schema": "other"}')
-    os.mkfifo(tmp_path / "fifo")
-    np.savez(tmp_path / "plain.npz", data=np.zeros(3))
-    with h5py.File(tmp_path / "plain.h5", "w") as file:
-        file["data"] = np.zeros(3)
-    for path in [*tmp_path.iterdir(), tmp_path / "missing"]:
-        assert not is_mixed(path), path
-        with pytest.raises(MixError, match=path.name):
-            open_mixed(path).manifest()
-
-
-def test_only_a_dataset_is_replaced(tmp_path):
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    replaceable(mine)  # empty
-    (mine / "thesis.txt").write_text("years of work")
-    with pytest.raises(UsageError, match="mine: is a folder that mixcli did not write"):
-        replaceable(mine)
-    write(tmp_path / "mixed", "folder", arrays(CLOUDS))
-    replaceable(tmp_path / "mixed")
-    (tmp_path / "mixed" / "00000" / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match=r"mixed: holds 00000/notes\.txt, which mixcli did not write"):
-        replaceable(tmp_path / "mixed")
-    (tmp_path / "tool").write_text("a program")
-    with pytest.raises(UsageError, match="tool: is a file that mixcli did not write"):
-        replaceable(tmp_path / "tool")
-    os.symlink(mine, tmp_path / "link")
-    with pytest.raises(UsageError, match="symbolic link"):
-        replaceable(tmp_path / "link")
-    (tmp_path / "any.h5").write_text("named by its suffix")
-    replaceable(tmp_path / "any.h5")
-    replaceable(tmp_path / "none")
 
 
 @pytest.mark.parametrize("kind", KINDS)

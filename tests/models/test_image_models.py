@@ -336,7 +336,7 @@ def weiaicunzai_wrn(s, x):
         y = conv(s, f"{at}residual.2", bn(s, f"{at}residual.0", x).relu(), step)
         y = conv(s, f"{at}residual.6", bn(s, f"{at}residual.3", y).relu())
         x = y + (conv(s, f"{at}shortcut.0", x, step) if f"{at}shortcut.0.weight" in s else x)
-    return bn(s, "bn", x)  # without a ReLU
+    return bn(s, "bn", x).relu()
 
 
 def pyramid_forward(s, x):

@@ -162,13 +162,9 @@ def test_merged(old, shards, out, tmp_path):
 
 def test_mixed_again(old, tmp_path):
     """What was written is a source as well."""
-    for name in ("sagemix.h5", "cutmix_jpg"):
-        made = mixcli.mix("convert", str(old / name), str(tmp_path / f"{name}.npz"), points=None, on=kind(name))
+    for name, reading in (("sagemix.h5", {"on": "points", "points": None}), ("cutmix_jpg", {"on": "images"})):
+        made = mixcli.mix("convert", str(old / name), str(tmp_path / f"{name}.npz"), **reading)
         assert np.allclose(rows(made.path)["soft_label"], rows(old / name)["soft_label"])
-
-
-def kind(name: str) -> str:
-    return "points" if DATASETS[name][1] == "clouds.h5" else "images"
 
 
 def test_no_path_of_a_machine_is_in_the_archive(old):

@@ -19,12 +19,12 @@ from PIL import Image
 import mixcli
 from mixcli.errors import MixError, UsageError
 from mixcli.methods import get
-from mixcli.pipeline.job import Job, Root
+from mixcli.pipeline.job import Job
 from mixcli.pipeline.report import Report
 from mixcli.pipeline.run import run
 from mixcli.sources import named_files as listed_
 from mixcli.sources.image_source import open_picture_source
-from mixcli.sources.named_files import Listed, again, classes, listed
+from mixcli.sources.named_files import Listed, Root, again, classes, listed
 from mixcli.sources.source import open_source
 
 

@@ -1,11 +1,44 @@
-"""Image classifiers, each recognised by the keys and shapes of its checkpoint; they differ in at least one key.
+"""Image classifiers, each recognised by the keys and shapes of its checkpoint.
 
-``stride`` of the first convolution and ``window`` of the last pool are in no key: the options of every network here.
+``stride`` of the first convolution and ``window`` of the last pool are in no key: options of the residual networks.
 """
 
 from __future__ import annotations
 
-from mixcli.models.images import huggingface, preact, pyramidnet, resnet, resnet_cifar, resnext, torchvision, wrn
+from mixcli.models.images import (
+    alexnet,
+    densenet,
+    dla,
+    dpn,
+    efficientnet,
+    googlenet,
+    huggingface,
+    inception_v3,
+    inception_v4,
+    lenet,
+    mobilenet,
+    mobilenet_v2,
+    nasnet,
+    pnasnet,
+    preact,
+    pyramidnet,
+    regnet,
+    repvgg,
+    residual_attention,
+    resnet,
+    resnet_cifar,
+    resnext,
+    rir,
+    senet,
+    shufflenet,
+    shufflenet_v2,
+    squeezenet,
+    stochastic_depth,
+    torchvision,
+    vgg,
+    wrn,
+    xception,
+)
 
 LAYOUTS = (
     *preact.LAYOUTS,
@@ -14,6 +47,30 @@ LAYOUTS = (
     *wrn.LAYOUTS,
     *resnext.LAYOUTS,
     *pyramidnet.LAYOUTS,
+    *stochastic_depth.LAYOUTS,
+    *vgg.LAYOUTS,
+    *lenet.LAYOUTS,
+    *alexnet.LAYOUTS,
+    *mobilenet.LAYOUTS,
+    *mobilenet_v2.LAYOUTS,
+    *shufflenet.LAYOUTS,
+    *shufflenet_v2.LAYOUTS,
+    *squeezenet.LAYOUTS,
+    *repvgg.LAYOUTS,
+    *densenet.LAYOUTS,
+    *googlenet.LAYOUTS,
+    *dpn.LAYOUTS,
+    *regnet.LAYOUTS,
+    *senet.LAYOUTS,
+    *dla.LAYOUTS,
+    *pnasnet.LAYOUTS,
+    *efficientnet.LAYOUTS,
+    *inception_v3.LAYOUTS,
+    *inception_v4.LAYOUTS,
+    *xception.LAYOUTS,
+    *residual_attention.LAYOUTS,
+    *rir.LAYOUTS,
+    *nasnet.LAYOUTS,
     *torchvision.LAYOUTS,
     *huggingface.LAYOUTS,
 )

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from mixcli.models.images.attention import GELU, GELUS, Dense, scaled
 from mixcli.models.images.folding import Part, Step, folded
-from mixcli.models.images.network import ImageNetwork, Plan
-from mixcli.models.images.pieces import Chain
+from mixcli.models.images.network import Block, ImageNetwork, Plan
+from mixcli.models.images.parts import Chain
 from mixcli.models.images.sized import Sized
 from mixcli.models.images.tops import Style, both, head, topped
 from mixcli.models.images.windows import BEFORE, BEHIND
@@ -85,7 +85,7 @@ def convnext(name: str, names: Names, act: str = "gelu", eps: float = EPS) -> li
     def build(shapes: Shapes, act: str = act, eps: float = eps, activation: str | None = None) -> ImageNetwork:
         layers = Sized(shapes)
         conv = layers.convolution(names.stem, 3, shapes[f"{names.stem}.weight"][2], 0)
-        channels, blocks = conv.out_channels, list[Part]()
+        channels, blocks = conv.out_channels, list[Block]()
         stem: list[Step] = [conv, BEHIND, layers.layer_norm(names.stem_norm, channels, EPS), BEFORE]
         for stage, prefix in enumerate(names.stages):
             if stage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,27 @@ from torch import Tensor, nn
 from mixcli.models.fold import statistics
 
 Step = Callable[[Tensor], Tensor]
+
+
+class Part(ABC):
+    """A step that is made of steps."""
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def folded(self) -> Step:
+        """The same step with its BatchNorms folded away where they can be."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A number that all of x is multiplied by."""
+
+    factor: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x * self.factor
 
 
 @dataclass(frozen=True)
@@ -30,12 +52,16 @@ class Convolution:
 
     def then(self, norm: nn.BatchNorm2d) -> Convolution:
         """This convolution and then a BatchNorm."""
-        scale, shift = _affine(norm)
+        scale, shift = affine(norm)
         return replace(self, weight=self.weight * scale[:, None, None, None], bias=self.bias * scale + shift)
+
+    def times(self, factor: float) -> Convolution:
+        """This convolution, and what it gives times a number."""
+        return replace(self, weight=self.weight * factor, bias=self.bias * factor)
 
     def behind(self, norm: nn.BatchNorm2d) -> Convolution:
         """A BatchNorm and then this convolution, which has no padding: zeros at the border are not normalised."""
-        scale, shift = _affine(norm)
+        scale, shift = affine(norm)
         bias = self.bias + self.weight.sum((2, 3)) @ shift
         return replace(self, weight=self.weight * scale[:, None, None], bias=bias)
 
@@ -52,19 +78,6 @@ class Convolution:
         return replace(self, weight=weight.to(memory_format=torch.channels_last), bias=bias, dilation=dilation)
 
 
-class Part:
-    """Several layers that run as one step; ``name`` is what the keys of their weights begin with."""
-
-    name: str
-
-    def __call__(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def folded(self) -> Part:
-        """The same with its BatchNorms folded away where they can be."""
-        raise NotImplementedError
-
-
 def folded(steps: Sequence[Step]) -> list[Step]:
     """The steps with each BatchNorm folded into the convolution before it, or right after it where that has no padding.
 
@@ -73,23 +86,26 @@ def folded(steps: Sequence[Step]) -> list[Step]:
     out: list[Step] = []
     for step in steps:
         last = out[-1] if out else None
-        if isinstance(step, nn.Conv2d):
-            conv = _opened(step)
+        if isinstance(step, Part):
+            out.append(step.folded())
+        elif isinstance(step, nn.Conv2d):
+            conv = opened(step)
             if isinstance(last, nn.BatchNorm2d) and conv.groups == 1 and not any(conv.padding):
                 conv = conv.behind(last)
                 out.pop()
             out.append(conv)
         elif isinstance(step, nn.BatchNorm2d) and isinstance(last, Convolution):
             out[-1] = last.then(step)
-        elif isinstance(step, Part):
-            out.append(step.folded())
+        elif isinstance(step, Scale) and isinstance(last, Convolution):
+            out[-1] = last.times(step.factor)
         else:
             out.append(step)
-    convs = [step.weight for step in steps if isinstance(step, nn.Conv2d)]
-    return [step.ready(convs[0]) if isinstance(step, Convolution) else step for step in out]
+    like = next((step.weight for step in steps if isinstance(step, nn.Conv2d)), None)
+    return [step.ready(like) if like is not None and isinstance(step, Convolution) else step for step in out]
 
 
-def _opened(conv: nn.Conv2d) -> Convolution:
+def opened(conv: nn.Conv2d) -> Convolution:
+    """A convolution with its weights in float64, to be folded."""
     if isinstance(conv.padding, str):
         raise ValueError(f"a convolution padded as {conv.padding!r} cannot be folded; give it numbers")
     weight = conv.weight.detach().double()
@@ -97,7 +113,7 @@ def _opened(conv: nn.Conv2d) -> Convolution:
     return Convolution(weight, bias, conv.stride, conv.padding, conv.groups)
 
 
-def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """The scale and the shift of each channel."""
     mean, variance = statistics(norm)
     scale = norm.weight.detach().double() * (variance.double() + norm.eps).rsqrt()

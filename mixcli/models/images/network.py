@@ -6,21 +6,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import isqrt
-from typing import Self
+from typing import Protocol, Self
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixcli.errors import CheckpointError, UsageError
 from mixcli.models.fold import Folded
-from mixcli.models.images.folding import Part, folded
+from mixcli.models.images.folding import folded
 from mixcli.models.images.layers import Layers
 
 Step = Callable[[Tensor], Tensor]
 
 
+class Block(Protocol):
+    """A part of a network that ``cuts`` names, unless its name is empty."""
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+    def folded(self) -> Block: ...
+
+
 @dataclass(frozen=True)
-class Residual(Part):
+class Residual:
     """Layers, and a shortcut that leaves after the first ``tap`` of them and is added to what they give.
 
     A shortcut without convolution is the block's own input, whatever ``tap``; where it has too few channels they are
@@ -52,7 +63,7 @@ class Plan:
     """What a network does to images before it pools."""
 
     stem: Sequence[Step]
-    blocks: Sequence[Part]
+    blocks: Sequence[Block]
     tail: Sequence[Step] = ()
 
     def folded(self) -> Plan:
@@ -78,8 +89,8 @@ class ImageNetwork(Folded[Plan]):
     """A classifier of normalised images of any size: (B, 3, H, W) f32 -> logits (B, classes).
 
     ``layers`` are all layers that have weights by the names that they are saved under, ``head`` the name of the linear
-    one. ``window`` is the side of the last average pool; 0 takes the whole map, or as many equal parts of it as the
-    linear layer has inputs for. Dropout is left out: in eval mode it does nothing.
+    one, or of a 1x1 convolution in its place. ``window`` is the side of the last average pool; 0 takes the whole map,
+    or as many equal parts of it as the linear layer has inputs for. Dropout is left out: in eval mode it does nothing.
     """
 
     data, tells_evidence = "images", True
@@ -91,22 +102,19 @@ class ImageNetwork(Folded[Plan]):
             put(self, name, layer)
         for key, table in layers.tables.items():
             put_table(self, key, table)
-        self.classes = self._outputs()
+        self.classes = len(self._linear().weight)
         names = {id(layer): name for name, layer in layers.items()}
-        place = next(i for i, step in enumerate(plan.stem) if id(step) in names)
-        self.entry, self.entered = names[id(plan.stem[place])], place + 1  # the first layer, and the steps up to it
+        begun = [(names[id(step)], i + 1) for i, step in enumerate(plan.stem) if id(step) in names]
+        self.entry, self.entered = begun[0] if begun else ("", 0)  # without a stem the first layer is a block's
         self._frozen = False
         self.least, self.only = 1, 0  # the side of the smallest images that it takes, and of the only ones; 0: any
 
-    def _linear(self) -> nn.Linear:
+    def _linear(self) -> nn.Linear | nn.Conv2d:
         """The last layer. TypeError where the one of that name is another kind."""
         layer = placed(self, self.head)
-        if not isinstance(layer, nn.Linear):
+        if not isinstance(layer, nn.Linear | nn.Conv2d):
             raise TypeError(f"{self.head} is no linear layer")
         return layer
-
-    def _outputs(self) -> int:
-        return self._linear().out_features
 
     def at_least(self, side: int) -> Self:
         """The same network, which from now on refuses images of a smaller side."""
@@ -152,7 +160,8 @@ class ImageNetwork(Folded[Plan]):
     def classify(self, maps: Tensor) -> Tensor:
         """Logits (B, classes) of what ``features`` gives."""
         linear = self._linear()
-        return linear(self._pooled(maps, linear.in_features))
+        weight = linear.weight.flatten(1)
+        return F.linear(self._pooled(maps, weight.shape[1]), weight, linear.bias)
 
     def evidence(self, maps: Tensor, label: Tensor) -> Tensor:
         """The class activation map (Zhou et al., CVPR 2016) of what ``features`` gives, for the classes label (B,).
@@ -161,11 +170,12 @@ class ImageNetwork(Folded[Plan]):
         weights of its own window where that layer has several.
         """
         linear = self._linear()
-        side = isqrt(linear.in_features // maps.shape[1])
+        side = isqrt(linear.weight.shape[1] // maps.shape[1])
         weight = linear.weight[label].view(*maps.shape[:2], side, side) * side**2
         if side > 1:
             weight = F.interpolate(weight, maps.shape[2:])  # the nearest
-        return (maps * weight).sum(1) + linear.bias[label][:, None, None]
+        heat = (maps * weight).sum(1)
+        return heat if linear.bias is None else heat + linear.bias[label][:, None, None]
 
     def layers(self) -> tuple[str, ...]:
         """Names of the hidden layers in forward order, as the keys of a checkpoint name them."""
@@ -177,9 +187,10 @@ class ImageNetwork(Folded[Plan]):
         They have the names that a checkpoint's keys give to the first convolution, to each block, and to whatever holds
         several of these, which ends with the last of them.
         """
-        steps_to = {**dict.fromkeys(holders(self.entry), len(self.plan.stem)), self.entry: self.entered}
+        steps_to = dict.fromkeys(holders(self.entry), len(self.plan.stem)) if self.entry else {}
+        steps_to |= {self.entry: self.entered} if self.entry else {}
         for steps, block in enumerate(self.plan.blocks, len(self.plan.stem) + 1):
-            steps_to |= dict.fromkeys([*holders(block.name), block.name], steps)
+            steps_to |= dict.fromkeys([*holders(block.name), block.name] if block.name else (), steps)
         return steps_to
 
     def hidden(self, x: Tensor, layer: str) -> Tensor:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import nn
-
+from mixcli.models.images import origins
 from mixcli.models.images.layers import RELU, Layers
 from mixcli.models.images.network import ImageNetwork, Plan, Residual, Step
 from mixcli.models.images.resnet import LAYERS
-from mixcli.models.layout import Layout, Shape, layout
+from mixcli.models.layout import Layout, Origin, Shape, layout
 
 
 @dataclass(frozen=True)
@@ -25,13 +24,12 @@ class Names:
     convs: tuple[str, ...] = ("conv1", "conv2", "conv3")
     norms: tuple[str, ...] = ("bn1", "bn2", "bn3")
     final: str = ""  # the BatchNorm before the pool
-    final_relu: bool = True
     bias: bool = False  # of the convolutions
     raw: bool = False  # the shortcut's convolution takes the block's input itself, not its first activation
     strided: tuple[int, int] = (0, 1)  # which convolution has the stride: of two, of three
 
 
-def preact(name: str, names: Names, **options: Any) -> Layout:
+def preact(name: str, names: Names, origins: Sequence[Origin] = (), **options: Any) -> Layout:
     """The layout of a family."""
 
     def build(shapes: Mapping[str, Shape], stride: int = 1, window: int = 0, raw: bool = names.raw) -> ImageNetwork:
@@ -47,7 +45,7 @@ def preact(name: str, names: Names, **options: Any) -> Layout:
         plan = Plan(stem, blocks, _tail(layers, names, channels))
         return ImageNetwork(plan, layers, layers.linear(names.head, channels), window)
 
-    return layout(name, build, stride=1, window=0, **options)
+    return layout(name, build, origins, stride=1, window=0, **options)
 
 
 def _block(layers: Layers, names: Names, prefix: str, channels: int, stride: int) -> tuple[Residual, int]:
@@ -68,8 +66,7 @@ def _block(layers: Layers, names: Names, prefix: str, channels: int, stride: int
 def _tail(layers: Layers, names: Names, channels: int) -> list[Step]:
     if not names.final:
         return []
-    norm: nn.Module = layers.norm(names.final, channels)
-    return [norm, RELU] if names.final_relu else [norm]
+    return [layers.norm(names.final, channels), RELU]
 
 
 KUANGLIU = Names(LAYERS, "shortcut.0", "linear")
@@ -87,8 +84,10 @@ WEIAICUNZAI = Names(
 
 # raw=true is for fast_adversarial and its many copies: the same keys as robust_overfitting's, another shortcut.
 LAYOUTS = (
-    preact("preact_resnet", KUANGLIU, raw=False),  # and PuzzleMix, SAGE, Co-Mixup, GuidedMixup, Manifold Mixup
+    # and PuzzleMix, SAGE, Co-Mixup, GuidedMixup, Manifold Mixup
+    preact("preact_resnet", KUANGLIU, [origins.KUANGLIU], raw=False),
     preact("preact_resnet_final_bn", replace(KUANGLIU, final="bn"), raw=False),  # robust_overfitting
     preact("preact_resnet_stem_bn", replace(KUANGLIU, stem=("conv1", "bn1")), raw=False),  # mixup-cifar10
-    preact("preact_resnet_weiaicunzai", WEIAICUNZAI),
+    preact("preact_resnet_weiaicunzai", WEIAICUNZAI, [origins.WEIAICUNZAI]),
+    preact("preact_resnet_bearpaw", Names(LAYERS[:3], "downsample.0", "fc", final="bn", raw=True), [origins.BEARPAW]),
 )

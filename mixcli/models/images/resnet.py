@@ -11,11 +11,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mixcli.models.images import origins
 from mixcli.models.images.layers import RELU, Layers
 from mixcli.models.images.network import ImageNetwork, Plan, Residual, Step
 from mixcli.models.images.pieces import Blurred
-from mixcli.models.images.tops import Style, network
-from mixcli.models.layout import Layout, Shape, layout, nothing_open
+from mixcli.models.images.tops import OWN_HEAD, Style, network
+from mixcli.models.layout import Layout, Origin, Shape, layout, nothing_open
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Names:
     stem: tuple[str, str] = ("conv1", "bn1")
     convs: tuple[str, ...] = ("conv1", "conv2", "conv3")
     norms: tuple[str, ...] = ("bn1", "bn2", "bn3")
+    grouped: tuple[int, ...] = (1,)  # which of three convolutions are in groups, if any is
+    bias: bool = False  # of the convolutions
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,15 @@ def resnet(
     kernel: int = 3,
     stride: int = 1,
     pool: bool | None = None,
+    origins: Sequence[Origin] = (),
     halving: Halving = STRIDE,
     only: Callable[[Mapping[str, Shape]], bool] | None = None,
 ) -> Layout:
     """The layout of a family whose first convolution has this kernel; ``pool`` is None where a pool is no option.
 
-    ``only`` narrows it further. A name that ends with _mlp is for heads that have an activation.
+    ``only`` narrows it further. A name that ends with _own_head is for heads that have an activation.
     """
-    style, told = Style(names.head, ("",)), not name.endswith("_mlp")
+    style, told = Style(names.head, ("",)), not name.endswith(OWN_HEAD)
 
     def build(
         shapes: Mapping[str, Shape],
@@ -65,7 +69,7 @@ def resnet(
         pool: bool = bool(pool),
         activation: str | None = None,
     ) -> ImageNetwork:
-        layers = Layers(shapes)
+        layers = Layers(shapes, names.bias)
         conv = layers.conv(names.stem[0], 3, kernel, stride)
         stem: list[Step] = [conv, layers.norm(names.stem[1], conv.out_channels), RELU]
         stem += halving.pool if pool else ()
@@ -84,7 +88,7 @@ def resnet(
     options: dict[str, Any] = {} if pool is None else {"pool": pool}
     options |= {} if told else {"activation": style.activation}
     choices = nothing_open if told else style.choices
-    return layout(name, build, choices=choices, only=holds, stride=stride, window=0, **options)
+    return layout(name, build, origins, choices=choices, only=holds, stride=stride, window=0, **options)
 
 
 def _block(
@@ -96,12 +100,15 @@ def _block(
     inner = channels
     for i, kernel in enumerate((1, 3, 1) if three else (3, 3)):
         strided = i == three
+        grouped = three and i in names.grouped
         step = stride if strided and not halving else 1
-        conv = layers.conv(prefix + names.convs[i], inner, kernel, step, grouped=three and strided)
+        conv = layers.conv(prefix + names.convs[i], inner, kernel, step, grouped=grouped)
         inner = conv.out_channels
         body += [conv, layers.norm(prefix + names.norms[i], inner), RELU]
         body += halving if strided and stride > 1 else []
-    shortcut = _shortcut(layers, names, prefix, channels, inner, stride)
+    if three and names.shortcut == SHORTCUT and inner == layers.shapes[f"{prefix}{names.convs[0]}.weight"][0]:
+        raise ValueError(f"{prefix} is a block of a RegNet, which has other strides")
+    shortcut = _shortcut(layers, names, prefix, inner=channels, outer=inner, stride=stride)
     return Residual(body[:-1], shortcut, centred=True, relu=True, name=prefix[:-1]), inner
 
 
@@ -161,10 +168,11 @@ def _is_18_or_50(shapes: Mapping[str, Shape]) -> bool:
 LAYOUTS = (
     resnet("resnet", TORCHVISION, kernel=7, stride=2, pool=True),  # torchvision, timm, CutMix on ImageNet
     resnet("resnet_3x3", TORCHVISION, pool=False),
-    resnet("resnet_mlp", TORCHVISION, kernel=7, stride=2, pool=True),
-    resnet("resnet_3x3_mlp", TORCHVISION, pool=False),
+    resnet("resnet_huyvnphan", TORCHVISION, pool=True, origins=[origins.HUYVNPHAN]),
+    resnet("resnet_own_head", TORCHVISION, kernel=7, stride=2, pool=True),
+    resnet("resnet_3x3_own_head", TORCHVISION, pool=False),
     resnet("resnetaa", TORCHVISION, kernel=7, stride=2, pool=True, halving=AVERAGE, only=_is_50),  # timm
     resnet("resnetblur", TORCHVISION, kernel=7, stride=2, pool=True, halving=BLUR, only=_is_18_or_50),  # timm
-    resnet("resnet_kuangliu", Names(LAYERS, SHORTCUT, "linear")),  # and SaliencyMix, Cutout
-    resnet("resnet_weiaicunzai", WEIAICUNZAI),
+    resnet("resnet_kuangliu", Names(LAYERS, SHORTCUT, "linear"), origins=[origins.KUANGLIU]),  # and SaliencyMix, Cutout
+    resnet("resnet_weiaicunzai", WEIAICUNZAI, origins=[origins.WEIAICUNZAI]),
 )

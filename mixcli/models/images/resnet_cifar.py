@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from mixcli.models.images.origins import AKAMASTER, BEARPAW, CHENYAOFO, MELIKETOY
 from mixcli.models.images.resnet import DOWNSAMPLE, LAYERS, SHORTCUT, Names, resnet
 
 LAYOUTS = (
-    resnet("resnet_cifar", Names(LAYERS[:3], (), "linear")),  # akamaster, option A of the paper
-    resnet("resnet_cifar_b", Names(LAYERS[:3], SHORTCUT, "linear")),  # akamaster, option B
-    resnet("resnet_chenyaofo", Names(LAYERS[:3], DOWNSAMPLE, "fc")),  # and CutMix on CIFAR
+    resnet("resnet_cifar", Names(LAYERS[:3], (), "linear"), origins=[AKAMASTER]),  # option A of the paper
+    resnet("resnet_cifar_b", Names(LAYERS[:3], SHORTCUT, "linear"), origins=[AKAMASTER]),  # option B
+    resnet("resnet_chenyaofo", Names(LAYERS[:3], DOWNSAMPLE, "fc"), origins=[CHENYAOFO, BEARPAW]),  # and CutMix
+    resnet("resnet_meliketoy", Names(LAYERS[:3], SHORTCUT, "linear", bias=True), origins=[MELIKETOY]),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mixcli.models.images import origins
 from mixcli.models.images.resnet import DOWNSAMPLE, LAYERS, SHORTCUT, Names, resnet
 
 SAGE = Names(
@@ -20,8 +21,19 @@ BEARPAW = replace(
     shortcut=("shortcut.shortcut_conv", "shortcut.shortcut_bn"),
 )
 
+WEIAICUNZAI = Names(  # of four stages
+    tuple(f"conv{stage}.{{}}." for stage in range(2, 6)),
+    SHORTCUT,
+    "fc",
+    stem=("conv1.0", "conv1.1"),
+    convs=tuple(f"split_transforms.{i}" for i in (0, 3, 6)),
+    norms=tuple(f"split_transforms.{i}" for i in (1, 4, 7)),
+    grouped=(0, 1),
+)
+
 LAYOUTS = (
     resnet("resnext", SAGE),  # and AugMix
-    resnet("resnext_bearpaw", BEARPAW),
-    resnet("resnext_kuangliu", Names(LAYERS[:3], SHORTCUT, "linear"), kernel=1),
+    resnet("resnext_bearpaw", BEARPAW, origins=[origins.BEARPAW]),
+    resnet("resnext_kuangliu", Names(LAYERS[:3], SHORTCUT, "linear"), kernel=1, origins=[origins.KUANGLIU]),
+    resnet("resnext_weiaicunzai", WEIAICUNZAI, origins=[origins.WEIAICUNZAI]),
 )

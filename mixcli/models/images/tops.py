@@ -20,6 +20,7 @@ from mixcli.models.images.network import ImageNetwork, Plan, Step, run
 from mixcli.models.images.pieces import GELU, HARDSWISH, SILU
 from mixcli.models.layout import Choices, Layout, Shape, layout, nothing_open
 
+OWN_HEAD = "_own_head"  # what the names of layouts end with that have a head of which keys do not tell all
 Build = Callable[..., nn.Module]
 ACTIVATIONS: dict[str, Step] = {  # between the linear layers of a head, the usual one first
     "relu": F.relu,
@@ -77,7 +78,7 @@ def both(
 
     plain = layout(name, build, choices=choices, only=partial(holds, True), **options)
     options["activation"] = style.activation
-    return [plain, layout(f"{name}_mlp", build, choices=more, only=partial(holds, False), **options)]
+    return [plain, layout(name + OWN_HEAD, build, choices=more, only=partial(holds, False), **options)]
 
 
 def layer_names(shapes: Mapping[str, Shape], prefix: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from torch import nn
 
 from mixcli.models.images.attention import GELUS, Attention, Gated, Mlp, Near
 from mixcli.models.images.network import Plan, Step
-from mixcli.models.images.pieces import Chain
+from mixcli.models.images.parts import Chain
 from mixcli.models.images.sized import Sized
 from mixcli.models.images.tokens import First, FirstAndMean, Mean, TokenNetwork, Tokens, TwoHeads, image_side
 from mixcli.models.images.tops import Style, both, head

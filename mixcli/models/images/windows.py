@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from mixcli.models.images.attention import GELUS, Dense, Mlp, heads_apart, joined
 from mixcli.models.images.folding import Part, Step
-from mixcli.models.images.network import ImageNetwork, Plan
-from mixcli.models.images.pieces import Chain
+from mixcli.models.images.network import Block, ImageNetwork, Plan
+from mixcli.models.images.parts import Chain
 from mixcli.models.images.sized import Sized
 from mixcli.models.images.tops import Style, both, network
 from mixcli.models.layout import Layout, Shapes
@@ -256,7 +256,7 @@ def built(layers: Sized, names: Names, sizes: Sizes, act: str, eps: float, activ
     """The network of a checkpoint."""
     patch = layers.shapes[f"{names.patches}.weight"][2]
     conv = layers.convolution(names.patches, 3, patch, 0)
-    channels, blocks, windows = conv.out_channels, list[Part](), list[int]()
+    channels, blocks, windows = conv.out_channels, list[Block](), list[int]()
     stem: list[Step] = [conv, BEHIND, layers.layer_norm(names.patch_norm, channels, 1e-5), BEFORE]
     for stage, prefix in enumerate(names.stages):
         if not layers.has(prefix.format(0) + names.norms[0]):

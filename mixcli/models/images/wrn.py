@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mixcli.models.images import origins
 from mixcli.models.images.preact import Names, preact
 from mixcli.models.images.resnet import LAYERS
 
@@ -34,14 +35,13 @@ WEIAICUNZAI = Names(
     convs=("residual.2", "residual.6"),
     norms=("residual.0", "residual.3"),
     final="bn",
-    final_relu=False,
     bias=True,
     raw=True,
 )
 
 LAYOUTS = (
-    preact("wrn", PUZZLEMIX),  # and SAGE, Co-Mixup
-    preact("wrn_xternalz", XTERNALZ),  # and Cutout, SaliencyMix, bearpaw
+    preact("wrn", PUZZLEMIX, [origins.MELIKETOY]),  # and SAGE, Co-Mixup
+    preact("wrn_xternalz", XTERNALZ, [origins.BEARPAW]),  # and Cutout, SaliencyMix
     preact("wrn_augmix", replace(XTERNALZ, shortcut="conv_shortcut")),
-    preact("wrn_weiaicunzai", WEIAICUNZAI),
+    preact("wrn_weiaicunzai", WEIAICUNZAI, [origins.WEIAICUNZAI]),
 )

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from mixcli.errors import UsageError
 from mixcli.models.images.network import ImageNetwork, Plan, Residual, Step
-from mixcli.models.images.pieces import RELU6, SIGMOID, SILU, Chain, Gate
+from mixcli.models.images.parts import RELU6, Chain, Gate
+from mixcli.models.images.pieces import SILU
 from mixcli.models.images.sized import Sized
 from mixcli.models.images.tops import Style, both, network
 from mixcli.models.layout import Shapes
@@ -168,7 +169,7 @@ def _gated(layers: Sized, at: str, inner: int, stride: int, centred: bool) -> li
     steps += padded(layers, conv, f"{at}.depthwise_conv.depthwise_norm", inner, SILU, stride, pad)
     reduce = layers.convolution(f"{at}.squeeze_excite.reduce", inner)
     expand = layers.convolution(f"{at}.squeeze_excite.expand", reduce.out_channels)
-    steps.append(Gate([reduce, SILU, expand, SIGMOID]))
+    steps.append(Gate(reduce, expand, SILU))
     return steps + layers.unit(f"{at}.projection.project_conv", f"{at}.projection.project_bn", inner)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from mixcli.models.images.layers import RELU
 from mixcli.models.images.network import ImageNetwork, Plan, Residual, Step
-from mixcli.models.images.pieces import SIGMOID, Gate
+from mixcli.models.images.parts import Gate
 from mixcli.models.images.resnet import Names, resnet
 from mixcli.models.images.sized import Sized
 from mixcli.models.images.tops import Style, both, network
@@ -44,7 +44,7 @@ def _block(layers: Sized, at: str, inner: int, stride: int) -> tuple[Residual, i
     if gated:
         first = layers.convolution(f"{at}.layer.2.attention.0", middle)
         second = layers.convolution(f"{at}.layer.2.attention.2", first.out_channels)
-        body.append(Gate([first, RELU, second, SIGMOID]))
+        body.append(Gate(first, second))
     body += _unit(layers, last, middle)
     outer = layers.outer(f"{last}.convolution")
     shortcut: list[Step] = []
@@ -63,6 +63,6 @@ NAMES = Names(
 )
 LAYOUTS = [
     resnet("hf_resnet", NAMES, kernel=7, stride=2, pool=True),
-    resnet("hf_resnet_mlp", NAMES, kernel=7, stride=2, pool=True),
+    resnet("hf_resnet_own_head", NAMES, kernel=7, stride=2, pool=True),
     *both("hf_regnet", regnet, HEAD, stride=2),
 ]

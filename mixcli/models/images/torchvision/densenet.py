@@ -8,7 +8,7 @@ from torch import nn
 
 from mixcli.models.images.layers import RELU
 from mixcli.models.images.network import ImageNetwork, Plan, Step
-from mixcli.models.images.pieces import Chain, Grown
+from mixcli.models.images.parts import Branches, Chain
 from mixcli.models.images.sized import Sized
 from mixcli.models.images.tops import Style, both, network
 from mixcli.models.layout import Layout, Shape
@@ -26,7 +26,7 @@ def densenet(name: str, stride: int, only: int) -> list[Layout]:
         conv = layers.convolution("features.conv0", 3, stride)
         if conv.kernel_size != (only, only):
             raise ValueError(f"features.conv0 has no kernel of {only}")
-        channels, blocks = conv.out_channels, list[Chain | Grown]()
+        channels, blocks = conv.out_channels, list[Chain | Branches]()
         stem: list[Step] = [conv, layers.batch_norm("features.norm0", channels), RELU]
         stem += [nn.MaxPool2d(3, 2, 1)] if pool else []
         stage = 1
@@ -48,13 +48,13 @@ def densenet(name: str, stride: int, only: int) -> list[Layout]:
     return both(name, build, HEAD, stride=stride, pool=True)
 
 
-def _layer(layers: Sized, at: str, channels: int) -> tuple[Grown, int]:
+def _layer(layers: Sized, at: str, channels: int) -> tuple[Branches, int]:
     """BatchNorm, ReLU and a convolution, twice: of 1x1, and of 3x3."""
     steps: list[Step] = [layers.batch_norm(f"{at}.norm1", channels), RELU]
     first = layers.convolution(f"{at}.conv1", channels)
     steps += [first, layers.batch_norm(f"{at}.norm2", first.out_channels), RELU]
     last = layers.convolution(f"{at}.conv2", first.out_channels)
-    return Grown([*steps, last], at), last.out_channels
+    return Branches([[], [*steps, last]], name=at), last.out_channels
 
 
 LAYOUTS = densenet("densenet", stride=2, only=7)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mixcli.models.images.network import ImageNetwork, Plan, Residual
-from mixcli.models.images.pieces import SIGMOID, SILU, Chain
+from mixcli.models.images.parts import Chain
+from mixcli.models.images.pieces import SILU
 from mixcli.models.images.sized import Sized
 from mixcli.models.images.tops import Style, both, network
 from mixcli.models.images.torchvision.inverted import gate, inverted
@@ -47,7 +48,7 @@ def _block(layers: Sized, at: str, inner: int, stride: int) -> tuple[Residual | 
     places = [i for i in range(4) if layers.has(f"{at}.block.{i}.0")]
     units = [(f"{at}.block.{i}.0", f"{at}.block.{i}.1") for i in places]
     gates = [f"{at}.block.{i}" for i in range(4) if layers.has(f"{at}.block.{i}.fc1")]
-    squeeze = gate(layers, gates[0], layers.outer(units[-2][0]), SILU, SIGMOID) if gates else None
+    squeeze = gate(layers, gates[0], layers.outer(units[-2][0]), SILU) if gates else None
     return inverted(layers, at, units, inner, SILU, stride, squeeze)
 
 

@@ -9,7 +9,8 @@ from torch import nn
 
 from mixcli.models.images.layers import RELU
 from mixcli.models.images.network import ImageNetwork, Plan, Step
-from mixcli.models.images.pieces import Branches, Chain, Rescaled
+from mixcli.models.images.parts import Branches, Chain
+from mixcli.models.images.pieces import Rescaled
 from mixcli.models.images.sized import Sized
 from mixcli.models.images.tops import Style, both, network
 from mixcli.models.layout import Layout, Shape
@@ -63,7 +64,7 @@ def _inception(layers: Sized, name: str, inner: int) -> tuple[Branches, int]:
         reduced = unit(layers, at(f"{branch}.0"), inner)
         branches.append(reduced + unit(layers, at(f"{branch}.1"), layers.outer(at(f"{branch}.0.conv"))))
     branches.append([KEEPING, *unit(layers, at("branch4.1"), inner)])
-    return Branches(branches, name), sum(layers.outer(at(f"{last}.conv")) for last in OUTER)
+    return Branches(branches, name=name), sum(layers.outer(at(f"{last}.conv")) for last in OUTER)
 
 
 def _auxiliary(layers: Sized, name: str, inner: int) -> None:

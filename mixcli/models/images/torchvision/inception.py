@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from mixcli.models.images.network import ImageNetwork, Plan, Step
-from mixcli.models.images.pieces import Branches, Chain, Rescaled
+from mixcli.models.images.parts import Branches, Chain
+from mixcli.models.images.pieces import Rescaled
 from mixcli.models.images.sized import Sized
 from mixcli.models.images.tops import Style, both, network
 from mixcli.models.images.torchvision.googlenet import unit
@@ -76,7 +77,7 @@ def _mixed(layers: Sized, at: str, channels: int, branches: Sequence[Branch]) ->
         steps, inner = _branch(layers, at, channels, names)
         made.append(([MEANS] if names == POOLED else []) + steps)
         outer += inner
-    return Branches(made, at), outer
+    return Branches(made, name=at), outer
 
 
 def _branch(layers: Sized, at: str, inner: int, names: Branch) -> tuple[list[Step], int]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from mixcli.models.images.network import Residual, Step
-from mixcli.models.images.pieces import Chain, Gate
+from mixcli.models.images.parts import Chain, Gate
 from mixcli.models.images.sized import Sized
 
 Unit = tuple[str, str]  # names of a convolution and its BatchNorm
@@ -35,7 +37,7 @@ def inverted(
     return Chain(body, name), channels
 
 
-def gate(layers: Sized, name: str, inner: int, act: Step, scale: Step) -> Gate:
+def gate(layers: Sized, name: str, inner: int, act: Step, share: Step = torch.sigmoid) -> Gate:
     """Squeeze and excitation by two 1x1 convolutions with biases, fc1 and fc2."""
     first = layers.convolution(f"{name}.fc1", inner)
-    return Gate([first, act, layers.convolution(f"{name}.fc2", first.out_channels), scale], name)
+    return Gate(first, layers.convolution(f"{name}.fc2", first.out_channels), act, share)

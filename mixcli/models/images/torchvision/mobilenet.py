@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch.nn.functional as F
+
 from mixcli.models.images.layers import RELU
 from mixcli.models.images.network import ImageNetwork, Plan, Residual, Step
-from mixcli.models.images.pieces import HARDSIGMOID, HARDSWISH, RELU6, Chain
+from mixcli.models.images.parts import RELU6, Chain
+from mixcli.models.images.pieces import HARDSIGMOID, HARDSWISH
 from mixcli.models.images.sized import Sized
 from mixcli.models.images.tops import Style, both, network
 from mixcli.models.images.torchvision.inverted import Unit, gate, inverted
@@ -67,7 +70,7 @@ def _v3_block(layers: Sized, at: str, inner: int, stride: int, act: Step) -> tup
     places = [i for i in range(4) if layers.has(f"{at}.block.{i}.0")]
     units = [(f"{at}.block.{i}.0", f"{at}.block.{i}.1") for i in places]
     gates = [f"{at}.block.{i}" for i in range(4) if layers.has(f"{at}.block.{i}.fc1")]
-    squeeze = gate(layers, gates[0], layers.outer(units[-2][0]), RELU, HARDSIGMOID) if gates else None
+    squeeze = gate(layers, gates[0], layers.outer(units[-2][0]), F.relu, HARDSIGMOID) if gates else None
     return inverted(layers, at, units, inner, act, stride, squeeze)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch.nn.functional as F
+
 from mixcli.models.images.layers import RELU
 from mixcli.models.images.network import ImageNetwork, Plan, Residual, Step
-from mixcli.models.images.pieces import SIGMOID
 from mixcli.models.images.sized import Sized
 from mixcli.models.images.tops import Style, both, network
 from mixcli.models.images.torchvision.inverted import gate
@@ -33,7 +34,7 @@ def _block(layers: Sized, at: str, inner: int, stride: int) -> tuple[Residual, i
     middle = layers.outer(f"{at}.f.a.0")
     body += layers.unit(f"{at}.f.b.0", f"{at}.f.b.1", middle, RELU, stride)
     if layers.has(f"{at}.f.se.fc1"):
-        body.append(gate(layers, f"{at}.f.se", middle, RELU, SIGMOID))
+        body.append(gate(layers, f"{at}.f.se", middle, F.relu))
     body += layers.unit(f"{at}.f.c.0", f"{at}.f.c.1", middle)
     outer = layers.outer(f"{at}.f.c.0")
     fits = stride == 1 and inner == outer

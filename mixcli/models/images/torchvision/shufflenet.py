@@ -8,7 +8,7 @@ from torch import nn
 
 from mixcli.models.images.layers import RELU
 from mixcli.models.images.network import ImageNetwork, Plan, Step
-from mixcli.models.images.pieces import Chain, Shuffled
+from mixcli.models.images.parts import Branches, Chain, Halves, Shuffle
 from mixcli.models.images.sized import Sized
 from mixcli.models.images.tops import Style, both, network
 from mixcli.models.layout import Layout, Shape
@@ -25,7 +25,7 @@ def shufflenet_v2(name: str, stride: int = 2, pool: bool = True) -> list[Layout]
         layers = Sized(shapes)
         stem = layers.unit("conv1.0", "conv1.1", 3, RELU, stride)
         stem += [nn.MaxPool2d(3, 2, 1)] if pool else []
-        channels, blocks = layers.outer("conv1.0"), list[Shuffled | Chain]()
+        channels, blocks = layers.outer("conv1.0"), list[Branches | Chain]()
         for stage in (2, 3, 4):
             for i in range(max(layers.numbered(f"stage{stage}.{{}}.branch2.0.weight"), 1)):
                 block = _block(layers, f"stage{stage}.{i}", channels, i == 0)
@@ -37,7 +37,7 @@ def shufflenet_v2(name: str, stride: int = 2, pool: bool = True) -> list[Layout]
     return both(name, build, HEAD, stride=stride, pool=pool)
 
 
-def _block(layers: Sized, at: str, inner: int, first: bool) -> Shuffled:
+def _block(layers: Sized, at: str, inner: int, first: bool) -> Branches | Chain:
     """The first of a stage halves the map and gives all of the input to both sides."""
     stride, right_inner = (2, inner) if first else (1, inner // 2)
     left: list[Step] = []
@@ -48,7 +48,7 @@ def _block(layers: Sized, at: str, inner: int, first: bool) -> Shuffled:
     middle = layers.outer(f"{at}.branch2.0")
     right += layers.unit(f"{at}.branch2.3", f"{at}.branch2.4", middle, None, stride)
     right += layers.unit(f"{at}.branch2.5", f"{at}.branch2.6", middle, RELU)
-    return Shuffled(right, left, at)
+    return Branches([left, right], [Shuffle(2)], name=at) if first else Chain([Halves(right), Shuffle(2)], at)
 
 
 LAYOUTS = shufflenet_v2("shufflenet_v2")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mixcli.models.images.layers import RELU
 from mixcli.models.images.network import ImageNetwork, Plan, Step, placed
-from mixcli.models.images.pieces import Branches, Chain
+from mixcli.models.images.parts import Branches, Chain
 from mixcli.models.images.sized import Sized
 from mixcli.models.layout import Shape, layout
 

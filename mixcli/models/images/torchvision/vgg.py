@@ -12,7 +12,7 @@ from torch import nn
 
 from mixcli.models.images.layers import RELU
 from mixcli.models.images.network import ImageNetwork, Plan, Step
-from mixcli.models.images.pieces import Chain
+from mixcli.models.images.parts import Chain
 from mixcli.models.images.sized import Sized
 from mixcli.models.images.tops import Style, both, network
 from mixcli.models.layout import Layout, Shape
