@@ -18,13 +18,6 @@ class Images:
     data: Tensor  # (B,H,W,3) f32, 0..255
     saliency: Tensor | None = None  # (B,H,W) f32, not negative, raw: neither blurred nor normalised
 
-    @property
-    def maps(self) -> Tensor:
-        """The saliency, which a method that asks for it is always given."""
-        if self.saliency is None:
-            raise AssertionError("no saliency was taken")
-        return self.saliency
-
 
 @dataclass(frozen=True)
 class MixedImages(Mix):

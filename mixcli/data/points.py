@@ -20,13 +20,6 @@ class Samples:
     data: Tensor  # (B,N,3) f32
     saliency: Tensor | None = None  # (B,N) f32, rows sum to 1
 
-    @property
-    def maps(self) -> Tensor:
-        """The saliency, which a method that asks for it is always given."""
-        if self.saliency is None:
-            raise AssertionError("no saliency was taken")
-        return self.saliency
-
 
 @dataclass(frozen=True)
 class Mixed(Mix):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mixcli.algorithms.best_offset import shifted
 from mixcli.data.images import Images, MixedImages
+from mixcli.methods.contract import heat
 from mixcli.pipeline.kinds.tensors import Chunk, Feed, Seen, Taken
 from mixcli.saliency import images as image_saliency
 from mixcli.saliency import spectral, static
@@ -80,8 +81,8 @@ class ImageTensors:
     def _images(self, chunk: Chunk, rows: np.ndarray) -> Images:
         """What a method sees of one side of some pairs. rows (p,) positions."""
         saliency = chunk.taken.saliency
-        heat = None if saliency is None else self.feed.tensor(saliency[rows])
-        return Images(self.feed.tensor(chunk.values[rows]).float(), heat)
+        maps = None if saliency is None else self.feed.tensor(saliency[rows])
+        return Images(self.feed.tensor(chunk.values[rows]).float(), maps)
 
     def _finished(self, mix: MixedImages, a: Images, b: Images | None) -> MixedImages:
         """The mix in whole numbers: rounded once, half to even."""
@@ -96,7 +97,7 @@ class ImageTensors:
 
     def _mixed_saliency(self, mix: MixedImages, mask: Tensor, a: Images, b: Images) -> Tensor:
         """Maps of sum 1, mixed like the pixels: b's moved as its pixels were. (B,H,W) f32."""
-        own, other = distribution(a.maps).float(), distribution(b.maps).float()
+        own, other = distribution(heat(a)).float(), distribution(heat(b)).float()
         if mix.shift is not None:
             other = shifted(other, mix.shift)[0]
         other = self.feed.method.follow(other, mix.draw)

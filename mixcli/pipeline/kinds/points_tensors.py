@@ -11,6 +11,7 @@ import torch
 
 from mixcli.data.points import Mixed, Samples, travel_normals, travel_saliency, travel_seg
 from mixcli.data.prepared_clouds import Clouds
+from mixcli.methods.contract import heat
 from mixcli.pipeline.kinds.tensors import Chunk, Feed, Seen, Taken
 from mixcli.saliency.points import gradient
 
@@ -65,8 +66,8 @@ class PointTensors:
     def _samples(self, chunk: Chunk, rows: np.ndarray) -> Samples:
         """What a method sees of one side of some pairs. rows (p,) positions."""
         saliency = chunk.taken.saliency
-        heat = None if saliency is None else self.feed.tensor(saliency[rows])
-        return Samples(self.feed.tensor(chunk.values[rows, :, :3]), heat)
+        maps = None if saliency is None else self.feed.tensor(saliency[rows])
+        return Samples(self.feed.tensor(chunk.values[rows, :, :3]), maps)
 
     def _finished(self, mix: Mixed, chunk: Chunk, a: Samples, b: Samples | None) -> Mixed:
         tensor, values, sides = self.feed.tensor, chunk.values, (chunk.a, chunk.b)
@@ -77,7 +78,7 @@ class PointTensors:
             of_a, of_b = (tensor(values[rows, :, -1].astype(np.int64)) for rows in sides)
             mix = replace(mix, seg=travel_seg(mix, of_a, of_b))
         if "saliency" in self.feed.keep and b is not None:
-            mix = replace(mix, saliency=travel_saliency(mix, a.maps, b.maps))
+            mix = replace(mix, saliency=travel_saliency(mix, heat(a), heat(b)))
         return mix
 
     def unmixed(self, values: np.ndarray, taken: Taken) -> dict[str, np.ndarray]:
