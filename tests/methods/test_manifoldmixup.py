@@ -68,9 +68,12 @@ def test_the_rest_of_the_network_trains_on_them(gallery):
         ({"layer": None}, "needs --layer, one of conv1, layer1"),
         ({"layer": "layer9"}, "has no such layer"),
         ({"out": "hidden"}, "hidden states are no pictures"),
-        ({"saliency": "gradient"}, "looks at no saliency maps"),
-        ({"pairing": "greedy"}, "looks at no saliency maps"),
-        ({"keep": ("mask",)}, "has no share of each pixel"),
+        ({"saliency": "gradient"}, "--saliency: is for images, and hidden states are mixed; leave it out"),
+        (
+            {"pairing": "greedy"},
+            "--pairing greedy: for hidden states must be one of random, different-class, same",
+        ),
+        ({"keep": ("mask",)}, "--keep: is for"),
     ],
 )
 def test_what_does_not_fit_is_told_before_any_work(gallery, arguments, told):

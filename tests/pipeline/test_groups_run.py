@@ -113,5 +113,5 @@ def test_two_samples_are_a_group(rings):
 
 
 def test_groups_are_no_pairs(rings):
-    with pytest.raises(UsageError, match="rings mixes groups, not pairs"):
+    with pytest.raises(UsageError, match="--pairing: means nothing to rings; leave it out"):
         mixed(rings, pairing="different-class")

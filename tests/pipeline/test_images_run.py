@@ -141,9 +141,12 @@ def test_tars_only_in_a_folder(gallery):
 
 
 def test_what_the_other_kind_keeps(gallery, tiny):
-    with pytest.raises(UsageError, match="mask: is for images, and points are mixed"):
+    with pytest.raises(
+        UsageError,
+        match="--keep mask: for points must be one of point_source, saliency; images are mixed",
+    ):
         tiny.mix("mixed.h5", keep=("mask",))
-    with pytest.raises(UsageError, match="point_source: is for points, and images are mixed"):
+    with pytest.raises(UsageError, match="--keep point_source: for images must be one of mask"):
         gallery.mix("cutmix", "mixed.h5", keep=("point_source",))
 
 

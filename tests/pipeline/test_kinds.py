@@ -71,8 +71,11 @@ def test_normals_and_parts_travel_with_the_points():
 
 
 def test_the_words_of_each_kind_and_a_source_of_the_other(tiny, gallery):
-    for name, source, one in (("rsmix", tiny.source, "cloud"), ("cutmix", gallery.source, "image")):
-        assert Setup(Job(get(name)(), (str(source),), tiny.folder / "o.h5", points=64), Report()).kind.one == one
+    for name, source, one, more in (
+        ("rsmix", tiny.source, "cloud", {"points": 64}),
+        ("cutmix", gallery.source, "image", {}),
+    ):
+        assert Setup(Job(get(name)(), (str(source),), tiny.folder / "o.h5", **more), Report()).kind.one == one
     with pytest.raises(UsageError, match="holds images; rsmix mixes points"):
         Setup(Job(get("rsmix")(), (str(gallery.source),), tiny.folder / "o.h5"), Report())
 

@@ -460,7 +460,7 @@ def test_conversions_that_do_not_fit(gallery, tiny):
         (mixed, "o", {"format": "gif"}, "--format gif: must be one of png"),
         (mixed, "o", {"quality": 80}, "--quality 80: is for jpg and webp"),
         (gallery.source, "o", {"quality": 80}, "--quality 80: is for jpg and webp"),
-        (tiny.source, "o", {"format": "jpg"}, r"\.jpg files are of images, and these are clouds"),
+        (tiny.source, "o", {"format": "jpg"}, "--format: is for images, and points are converted; leave it out"),
         (tiny.mix("m.h5").path, "o", {"format": "jpg"}, r"\.jpg files are of images, and these are clouds"),
         (tiny.mix("n.h5").path, "o", {"format": "webdataset"}, "these are clouds"),
     ):

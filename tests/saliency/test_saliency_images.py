@@ -216,7 +216,7 @@ def test_a_layer_where_there_is_none(gallery, method, arguments, sentence):
 
 
 def test_a_layer_of_points(tiny):
-    with pytest.raises(UsageError, match="--layer conv1: is for --saliency activation, and sagemix takes gradient"):
+    with pytest.raises(UsageError, match="--layer: is for images, and points are mixed; leave it out, or pass --on"):
         tiny.mix("mixed.h5", layer="conv1")
 
 
