@@ -6,7 +6,6 @@ is wrong is refused in the same words on both ways. Nothing here knows of option
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -83,28 +82,24 @@ class Ranged(Values):
     """Numbers from `least` to `most`, or above `above`."""
 
     def __init__(self, least: float | None = None, most: float | None = None, above: float | None = None):
-        self.least, self.most, self.above = least, most, above
+        self.least, self.above, self.ends = least, above, most is not None
+        self.most: float = MOST if most is None else most
 
-    def _holds(self, value: Any) -> bool:
+    def _is_low(self, value: float) -> bool:
+        """Whether it is below the range, or no number at all."""
         if self.above is not None:
-            return bool(self.above < value <= MOST)
-        least, most = (-MOST if self.least is None else self.least), (MOST if self.most is None else self.most)
-        return bool(least <= value <= most)
+            return not value > self.above
+        return not value >= (-MOST if self.least is None else self.least)
 
-    def _rule(self) -> str:
-        """
-        >>> Whole(1)._rule(), Whole(1, 100)._rule(), Whole(0, 2**62 - 1)._rule()
-        ('must be at least 1 and at most 1,000,000,000', 'must be 1 to 100', 'must be at least 0 and below 2**62')
-        """
-        if self.above is not None:
-            return f"must be a finite number above {self.above:g}, at most {MOST:g}"
-        if self.least is None:
-            return f"must be at most {MOST if self.most is None else self.most:,}, and finite"
-        if self.most is None:
-            return f"must be at least {self.least:,} and at most {MOST:,}"
-        if self.most > MOST:
-            return f"must be at least {self.least:,} and below 2**{int(self.most).bit_length()}"
-        return f"must be {self.least:,} to {self.most:,}"
+    def _require(self, value: float) -> None:
+        """Refused for a number outside of the range."""
+        if self._is_low(value) or value > self.most:
+            starts = (self.above is not None and (self._is_low(value) or not self.ends)) or self.least is not None
+            raise Refused(self._span() if starts else f"must be at most {self.most:,}")
+
+    def _span(self) -> str:
+        """The whole range, in words."""
+        raise NotImplementedError
 
 
 class Whole(Ranged):
@@ -120,10 +115,58 @@ class Whole(Ranged):
 
     def check(self, value: Any) -> int:
         if type(value) is not int:
-            raise Refused("must be a whole number")
-        if not self._holds(value):
-            raise Refused(self._rule())
+            raise Refused(f"must be {self.wants}")
+        self._require(value)
         return value
+
+    def _span(self) -> str:
+        """
+        >>> Whole(1)._span(), Whole(1, 100)._span(), Whole(above=0, most=10)._span()
+        ('must be at least 1 and at most 1,000,000,000', 'must be 1 to 100', 'must be from 1 to 10')
+        >>> Whole(0, 2**62 - 1)._span()
+        'must be at least 0 and below 2**62'
+        """
+        if self.above is not None:
+            return f"must be from {self.above + 1:g} to {self.most:g}" if self.ends else _finite_above(self.above)
+        if not self.ends:
+            return f"must be at least {self.least:,} and at most {MOST:,}"
+        if self.most > MOST:
+            return f"must be at least {self.least:,} and below 2**{int(self.most).bit_length()}"
+        return f"must be {self.least:,} to {self.most:,}"
+
+
+class Number(Ranged):
+    """Numbers of any kind; whole ones stay whole."""
+
+    wants = "a number"
+
+    def parse(self, text: str) -> float:
+        try:
+            return float(text)
+        except ValueError as e:
+            raise Refused(f"must be {self.wants}") from e
+
+    def check(self, value: Any) -> float:
+        if not isinstance(value, float | int) or isinstance(value, bool):
+            raise Refused(f"must be {self.wants}")
+        self._require(value)
+        return value
+
+    def shown(self, value: Any) -> str:
+        return str(float(value)) if type(value) is int and abs(value) < MOST**2 else super().shown(value)
+
+    def _span(self) -> str:
+        """
+        >>> Number(0, 1)._span(), Number(above=0, most=1)._span()
+        ('must be from 0 to 1', 'must be above 0, at most 1')
+        """
+        if self.above is None:
+            return f"must be from {self.least:g} to {self.most:g}"
+        return f"must be above {self.above:g}, at most {self.most:g}" if self.ends else _finite_above(self.above)
+
+
+def _finite_above(number: float) -> str:
+    return f"must be a finite number above {number:g}, at most {MOST:g}"
 
 
 class Count(Ranged):
@@ -148,34 +191,12 @@ class Count(Ranged):
     def check(self, value: Any) -> int | None:
         if value is None:
             return None
-        if type(value) is not int or not self._holds(value):
+        if type(value) is not int or self._is_low(value) or value > MOST:
             raise Refused(self.reason)
         return value
 
     def shown(self, value: Any) -> str:
         return self.word if value is None else super().shown(value)
-
-
-class Number(Ranged):
-    """Numbers of any kind; whole ones stay whole."""
-
-    wants = "a number"
-
-    def parse(self, text: str) -> float:
-        try:
-            return float(text)
-        except ValueError as e:
-            raise Refused(f"must be {self.wants}") from e
-
-    def check(self, value: Any) -> float:
-        if not isinstance(value, float | int) or isinstance(value, bool):
-            raise Refused("must be a number")
-        if math.isnan(value) or not self._holds(value):
-            raise Refused(self._rule())
-        return value
-
-    def shown(self, value: Any) -> str:
-        return str(float(value)) if type(value) is int and abs(value) < MOST**2 else super().shown(value)
 
 
 class Text(Values):

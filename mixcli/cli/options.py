@@ -40,8 +40,8 @@ def click_type(one: Option) -> click.ParamType:
         found = OfChoices(values.choices)
     elif isinstance(values, FilePath):
         found = OfPath()
-    elif isinstance(values, Whole) and values.least is not None and (values.most or 0) < MOST:
-        found = OfRange(int(values.least), None if values.most is None else int(values.most))
+    elif isinstance(values, Whole) and values.least is not None and values.most <= MOST:
+        found = OfRange(int(values.least), int(values.most) if values.ends else None)
     else:
         found = Declared()
         found.name = {Whole: "integer", Number: "float", Sides: "n|HxW", Part: "i/n"}.get(type(values), "text")

@@ -89,7 +89,7 @@ def _by_kind(one: Option, tell: Callable[[Option], str]) -> str:
 def _told(one: Option) -> str:
     """
     >>> [_told(options(Settings)[name]) for name in ("quality", "on_error", "batch_size")]
-    ['whole number, 1 to 100', '`raise`, `skip`', 'whole number, at least 1, or `auto`']
+    ['whole number, at least 1, at most 100', '`raise`, `skip`', 'whole number, at least 1, or `auto`']
     """
     many = isinstance(one.values, Many)
     values = one.values.of if isinstance(one.values, Many) else one.values
@@ -105,11 +105,11 @@ def _told(one: Option) -> str:
 
 
 def _range(values: Ranged) -> str:
+    starts = "" if values.least is None else f"at least {values.least:g}"
     if values.above is not None:
-        return f" above {values.above:g}"
-    if values.least is not None and values.most is not None:
-        return f", {values.least:g} to {values.most:g}" if values.most < MOST else f", at least {values.least:g}"
-    return "" if values.least is None else f", at least {values.least:g}"
+        starts = f"above {values.above:g}"
+    ends = f"at most {values.most:g}" if values.ends and values.most <= MOST else ""
+    return "".join(f", {part}" for part in (starts, ends) if part)
 
 
 if __name__ == "__main__":

@@ -41,11 +41,9 @@ class AttentiveCutMix(Method[Images, None, MixedImages]):
     """The most attentive cells of one image on another, at their places (Walawalkar et al., ICASSP 2020)."""
 
     patches: int = option(6, "Cells of A that are pasted on B; the paper tries 1 to 15.", above=0)
-    grid: int = option(7, "Cells along each side.", above=0)
+    grid: int = option(7, "Cells along each side.", above=0, most=MOST_CELLS)
 
     def __post_init__(self) -> None:
-        if self.grid > MOST_CELLS:
-            raise UsageError(f"must be at most {MOST_CELLS}", at=f"--grid {self.grid}")
         if self.patches > self.grid**2:
             what = f"a grid of {self.grid} x {self.grid} has only {self.grid**2}"
             raise UsageError(what, at=f"--patches {self.patches}")

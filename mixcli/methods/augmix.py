@@ -58,17 +58,15 @@ class AugMix(Method[Images, None, MixedImages]):
     an image, itself and two of these, and adds a Jensen-Shannon loss among them: -k 2 beside the source, or -k 3.
     """
 
-    width: int = option(3, "Chains of operations that are blended, 1 to 10.", above=0)
-    depth: int = option(-1, "Operations of a chain, 1 to 10; -1: 1 to 3, drawn for each chain.", above=-2)
-    severity: int = option(3, "Upper end of the operations' level, 1 to 10.", above=0)
+    width: int = option(3, "Chains of operations that are blended, 1 to 10.", above=0, most=10)
+    depth: int = option(-1, "Operations of a chain, 1 to 10; -1: 1 to 3, drawn for each chain.")
+    severity: int = option(3, "Upper end of the operations' level, 1 to 10.", above=0, most=10)
     alpha: float = option(1.0, "Dirichlet(alpha) of the chains' shares, Beta(alpha, alpha) of all of them.", above=0)
     all_ops: bool = option(False, "Colour, contrast, brightness and sharpness too, which ImageNet-C tests.")
 
     def __post_init__(self) -> None:
-        for name, value in (("width", self.width), ("depth", self.depth), ("severity", self.severity)):
-            drawn = name == "depth"
-            if value not in range(1, 11) and not (drawn and value == -1):
-                raise UsageError("must be from 1 to 10" + ", or -1" * drawn, at=f"--{name} {value}")
+        if self.depth not in range(1, 11) and self.depth != -1:
+            raise UsageError("must be from 1 to 10, or -1", at=f"--depth {self.depth}")
 
     def needs(self) -> Needs:
         places = [f"{chain}_{step}" for chain in range(1, self.width + 1) for step in range(1, self.deepest + 1)]

@@ -47,34 +47,30 @@ MOST_ROUNDS = 100  # published are 4
 class CoMixup(Method[Images, None, MixedImages]):
     """Salient blocks of several images, chosen for a whole group so that its mixes differ (Kim et al., ICLR 2021)."""
 
-    group: int = option(20, "Images that are mixed with each other, as many mixes as images.", above=2)
-    block_num: int = option(4, "Blocks along each side of an image.", above=0)
+    group: int = option(
+        20, "Images that are mixed with each other, as many mixes as images.", above=2, most=MOST_IMAGES
+    )
+    block_num: int = option(4, "Blocks along each side of an image.", above=0, most=FINEST)
     alpha: float = option(2.0, "Dirichlet(alpha, ..., alpha) of the prior of each image of a group.", above=0)
-    beta: float = option(0.32, "Weight of smoothness: of borders between blocks of different images.")
-    gamma: float = option(1.0, "Weight of diversity: of images that many mixes have.")
-    eta: float = option(0.05, "Weight of the prior.")
-    tau: float = option(0.83, "Share of a mix from which on an image in the other mixes is penalised.")
+    beta: float = option(
+        0.32, "Weight of smoothness: of borders between blocks of different images.", least=0, most=1e3
+    )
+    gamma: float = option(1.0, "Weight of diversity: of images that many mixes have.", least=0, most=1e3)
+    eta: float = option(0.05, "Weight of the prior.", least=0, most=1e3)
+    tau: float = option(
+        0.83, "Share of a mix from which on an image in the other mixes is penalised.", least=0, most=1e3
+    )
     tau_type: str = option(
         "hard", "Penalise all of what is above tau, or only how far it is above (soft).", choices=("hard", "soft")
     )
-    omega: float = option(0.001, "Weight of the distance between images' most salient windows, from 0 to 1.")
-    rounds: int = option(4, "Times that each mix is labelled anew while the others stay.", above=0)
+    omega: float = option(
+        0.001, "Weight of the distance between images' most salient windows, from 0 to 1.", least=0, most=1.0
+    )
+    rounds: int = option(4, "Times that each mix is labelled anew while the others stay.", above=0, most=MOST_ROUNDS)
     resolve: bool = option(True, "Keep mixes from having the same images.")
     as_published: bool = option(
         False, "Apply a hard tau before images' compatibilities come in, rather than to the product with them."
     )
-
-    def __post_init__(self) -> None:
-        for flag, value, most in (
-            ("--beta", self.beta, 1e3), ("--gamma", self.gamma, 1e3), ("--eta", self.eta, 1e3),
-            ("--tau", self.tau, 1e3), ("--omega", self.omega, 1.0),
-        ):  # fmt: skip
-            if not 0 <= value <= most:
-                raise UsageError(f"must be from 0 to {most:g}", at=f"{flag} {value}")
-        counts = (("--group", self.group, MOST_IMAGES), ("--block-num", self.block_num, FINEST))
-        for flag, value, most in (*counts, ("--rounds", self.rounds, MOST_ROUNDS)):
-            if value > most:
-                raise UsageError(f"must be at most {most}", at=f"{flag} {value}")
 
     def needs(self) -> Needs:
         blocks = self.block_num**2

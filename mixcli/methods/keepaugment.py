@@ -21,7 +21,6 @@ import numpy as np
 
 from mixcli.algorithms.augment.policy import OPS, STRONGEST, randaugment_values
 from mixcli.data.images import Images, MixedImages
-from mixcli.errors import UsageError
 from mixcli.methods import Method, method, option
 from mixcli.methods.augmix import AugMix
 from mixcli.methods.contract import Needs, heat
@@ -62,18 +61,15 @@ class KeepAugment(Method[Images, None, MixedImages]):
         choices=("cutout", "randaugment", "augmix"),
     )
     length: int = option(16, "Side of the region, pixels; CIFAR-10: 16.", above=1)
-    tau: float = option(0.6, "Quantile of all regions' importance: a hole is below it, what is kept above.", above=0)
+    tau: float = option(
+        0.6, "Quantile of all regions' importance: a hole is below it, what is kept above.", above=0, most=1
+    )
     fill: str = option("125.3,123.0,113.9", "Colour of the hole, R,G,B of 255: CIFAR-10's mean.")
-    operations: int = option(2, "RandAugment's N, 1 to 10.", above=0)
-    magnitude: float = option(9.0, "RandAugment's M, up to 30.", above=0)
+    operations: int = option(2, "RandAugment's N, 1 to 10.", above=0, most=10)
+    magnitude: float = option(9.0, "RandAugment's M, up to 30.", above=0, most=STRONGEST)
 
     def __post_init__(self) -> None:
         Cutout(length=self.length, fill=self.fill)
-        for flag, value, most in (
-            ("--tau", self.tau, 1), ("--operations", self.operations, 10), ("--magnitude", self.magnitude, STRONGEST),
-        ):  # fmt: skip
-            if value > most:
-                raise UsageError(f"must be at most {most}", at=f"{flag} {value}")
 
     def needs(self) -> Needs:
         more = 0

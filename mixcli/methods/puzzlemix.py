@@ -44,9 +44,9 @@ class PuzzleMix(Method[Images, None, MixedImages]):
     alpha: float = option(1.0, "Beta(alpha, alpha) of lambda, the share of A that the mask is to hold.", above=0)
     blocks: str = option("2,4,8,16", "Blocks along each side; of the numbers that divide both, each mix draws one.")
     n_labels: int = option(3, "Levels of the mask: 2, 3 or 4.")
-    beta: float = option(1.2, "Weight of a smooth mask.")
-    gamma: float = option(0.5, "Weight of a smooth picture, in parts of beta.")
-    eta: float = option(0.2, "Weight of the prior, by which the mask holds about lambda of A.")
+    beta: float = option(1.2, "Weight of a smooth mask.", least=0, most=1e9)
+    gamma: float = option(0.5, "Weight of a smooth picture, in parts of beta.", least=0, most=1)
+    eta: float = option(0.2, "Weight of the prior, by which the mask holds about lambda of A.", least=0, most=1e9)
     neigh_size: int = option(4, "Pixels on either side of a border that are averaged to see whether it jumps.", above=0)
     transport: bool = option(True, "Move cells of both images to where they are seen.")
     t_size: int = option(0, "A cell's side in pixels, or what fits best; -1: a block; 0: 4 up to 64 px, else -1.")
@@ -58,9 +58,6 @@ class PuzzleMix(Method[Images, None, MixedImages]):
             raise UsageError("must be 2, 3 or 4", at=f"--n-labels {self.n_labels}")
         if self.t_size < -1:
             raise UsageError("must be a number of pixels, 0 or -1", at=f"--t-size {self.t_size}")
-        for flag, value, most in (("--beta", self.beta, 1e9), ("--gamma", self.gamma, 1), ("--eta", self.eta, 1e9)):
-            if not 0 <= value <= most:
-                raise UsageError(f"must be from 0 to {most:g}", at=f"{flag} {value}")
 
     def needs(self) -> Needs:
         return {"moves": self.transport}

@@ -40,23 +40,19 @@ WIDEST = 999  # pixels of the blur: far beyond it a map is flat
 class Sage(Method[Images, None, MixedImages]):
     """Image B is moved to where most saliency of both remains, then mixed pixel by pixel (Ma et al., BMVC 2022)."""
 
-    offsets: float = option(1.0, "Share of all offsets that a mix tries, drawn; published: 0.01.", above=0)
-    alpha: float = option(0.0, "Beta(alpha, alpha) of the weight of A's map; published: 1. At 0 both weigh the same.")
-    upper_lambda: float = option(1.0, "Factor on the weight of A's map; published: 0.5 to 0.7.", above=0)
+    offsets: float = option(1.0, "Share of all offsets that a mix tries, drawn; published: 0.01.", above=0, most=1)
+    alpha: float = option(
+        0.0, "Beta(alpha, alpha) of the weight of A's map; published: 1. At 0 both weigh the same.", least=0, most=1e9
+    )
+    upper_lambda: float = option(1.0, "Factor on the weight of A's map; published: 0.5 to 0.7.", above=0, most=1)
     kernel: int = option(5, "Width of the Gaussian that smooths the maps, an odd number of pixels.", above=0)
     sigma: float = option(1.0, "Standard deviation of that Gaussian, in pixels.", above=0)
-    zeta: float = option(FLOOR, "Zeta of Eq. 2, for maps of sum 1; the paper gives no value.")
+    zeta: float = option(FLOOR, "Zeta of Eq. 2, for maps of sum 1; the paper gives no value.", least=0, most=1.0)
     as_published: bool = option(
         False, "Where both maps vanish show B, or black outside of it, and count it as B; zeta is a floor of 1e-16."
     )
 
     def __post_init__(self) -> None:
-        for flag, value in (("--offsets", self.offsets), ("--upper-lambda", self.upper_lambda)):
-            if value > 1:
-                raise UsageError("must be at most 1", at=f"{flag} {value}")
-        for flag, value, most in (("--alpha", self.alpha, 1e9), ("--zeta", self.zeta, 1.0)):
-            if not 0 <= value <= most:
-                raise UsageError(f"must be from 0 to {most:g}", at=f"{flag} {value}")
         if self.kernel % 2 != 1 or self.kernel > WIDEST:
             raise UsageError(f"must be an odd number up to {WIDEST}", at=f"--kernel {self.kernel}")
 

@@ -65,7 +65,7 @@ def _numbers(values: Ranged) -> Iterator[Wrong]:
     else:
         yield from [Wrong(ENDLESS, float(word), word) for word in ("nan", "inf", "-inf")]
     low = values.above if values.above is not None else -MOST - 1 if values.least is None else values.least - 1
-    high = (MOST if values.most is None else values.most) + 1
+    high = values.most + 1
     yield from [Wrong(RANGE, int(low), str(int(low))), Wrong(RANGE, int(high), str(int(high)))]
 
 
