@@ -134,8 +134,8 @@ def _told(model: Classifier, folder: Folder) -> Classifier:
 
 def _from_transformers(folder: Folder, file: File, state: State, note: str) -> Classifier:
     """A network that only the package builds."""
-    from mixcli.models.refusals import refuse_nan
     from mixcli.models.images.transformers import classifier
+    from mixcli.models.refusals import refuse_nan
 
     refuse_nan(file.path, state)
     net = classifier(folder.config.path, folder.config.values, state, folder.unknown or folder.kind)
