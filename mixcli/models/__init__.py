@@ -90,9 +90,10 @@ def load(path: str | Path | None, spec: str | None = None, trust: bool = False, 
 
 def _from_weights(file: File, wanted: Spec, model: Layout | None, options: dict[str, Any]) -> Classifier:
     """Recognise the network by keys and shapes, or hold the weights to the one that was named."""
-    from mixcli.models.checkpoint import refuse_others, shapes, variants, weights
+    from mixcli.models.checkpoint import shapes, variants, weights
     from mixcli.models.detection import fits
     from mixcli.models.mismatch import mismatch
+    from mixcli.models.refusals import refuse_others
 
     state, note = weights(file)
     if wanted.name and not model:
@@ -133,8 +134,8 @@ def _told(model: Classifier, folder: Folder) -> Classifier:
 
 def _from_transformers(folder: Folder, file: File, state: State, note: str) -> Classifier:
     """A network that only the package builds."""
-    from mixcli.models.checkpoint import refuse_nan
     from mixcli.models.images.transformers import classifier
+    from mixcli.models.refusals import refuse_nan
 
     refuse_nan(file.path, state)
     net = classifier(folder.config.path, folder.config.values, state, folder.unknown or folder.kind)
@@ -150,8 +151,9 @@ def _assembled(file: File, fit: Fit, options: dict[str, Any], note: str) -> Clas
     """The network that the weights fit, with these weights in it."""
     from torch.random import fork_rng
 
-    from mixcli.models.checkpoint import joined, refuse_kinds, refuse_nan, shapes, stripped
+    from mixcli.models.checkpoint import joined, shapes, stripped
     from mixcli.models.pickles import wording
+    from mixcli.models.refusals import refuse_kinds, refuse_nan
 
     refuse_nan(file.path, fit.state)
     with wording(file.path, f"cannot be built as {fit.layout.name}"), fork_rng(devices=[]):  # initial weights draw
@@ -219,7 +221,7 @@ def _from_file(path: str | Path | None, wanted: Spec, trust: bool, feed: Feed) -
 
 def _from_factory(path: str | Path | None, net: nn.Module, wanted: Spec, feed: Feed) -> Classifier:
     """A network that a factory built, with the checkpoint's weights where there is a checkpoint."""
-    from mixcli.models import checkpoint, programs
+    from mixcli.models import checkpoint, programs, refusals
 
     code = checkpoint.sha256(wanted.file) if wanted.file else ""
     name = f"{wanted.file}:{wanted.name}" if wanted.file else wanted.name
@@ -227,7 +229,7 @@ def _from_factory(path: str | Path | None, net: nn.Module, wanted: Spec, feed: F
     if path is not None and not _is(path, wanted.file):  # a manifest names the factory where it had its own weights
         file = checkpoint.open_file(path)
         state, note = checkpoint.weights(file)
-        checkpoint.refuse_nan(file.path, state)
+        refusals.refuse_nan(file.path, state)
         note = checkpoint.joined(note, checkpoint.stripped(programs.fill(net, file.path, state)))
         where, digest = file.path, file.sha256
     note = f"{note}; factory SHA-256 {code}".removeprefix("; ") if code else note

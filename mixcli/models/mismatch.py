@@ -24,7 +24,7 @@ def mismatch(model: Layout | None, have: Shapes, known: Iterable[Layout] | None 
 
     ``known`` are the networks that they may be, where these are few.
     """
-    from mixcli.models.checkpoint import difference
+    from mixcli.models.refusals import difference
 
     models = [model] if model else (known or layouts())
     expected = {layout.name: _expected(layout, have) for layout in models}

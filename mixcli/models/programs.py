@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.random import fork_rng
 
 from mixcli.errors import CheckpointError, UsageError
-from mixcli.models.checkpoint import File, State, difference, refuse_kinds, shapes, variants
+from mixcli.models.checkpoint import File, State, shapes, variants
 from mixcli.models.network import Foreign
 from mixcli.models.pickles import wording
+from mixcli.models.refusals import difference, refuse_kinds
 
 OPTIONS: dict[str, dict[str, Any]] = {"points": {"layout": "bnc", "channels": 3}, "images": {}}  # by what it is fed
 CHOICES = {"layout": ("bnc", "bcn"), "channels": (3, 6)}

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 
 from mixcli.errors import CheckpointError
-from mixcli.models import checkpoint, pickles
+from mixcli.models import checkpoint, pickles, refusals
 
 FORMATS = {"zip": True, "legacy": False}
 STATE = {"conv.weight": torch.arange(6.0).reshape(2, 3), "bn.num_batches_tracked": torch.tensor(7)}
@@ -347,4 +347,4 @@ def test_names_cannot_write_on_the_terminal(save):
 def test_nan_is_named():
     state = {"fc.weight": torch.tensor([1.0, float("nan")]), "n": torch.tensor(1)}
     with pytest.raises(CheckpointError, match=r"m\.pt: 1 of the 2 values of fc\.weight"):
-        checkpoint.refuse_nan("m.pt", state)
+        refusals.refuse_nan("m.pt", state)

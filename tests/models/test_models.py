@@ -15,7 +15,7 @@ from torch import nn
 
 from mixcli import models
 from mixcli.errors import CheckpointError, UsageError
-from mixcli.models import checkpoint, registry
+from mixcli.models import checkpoint, refusals, registry
 from mixcli.models.dgcnn import DGCNN
 from mixcli.models.fold import Folded
 
@@ -180,14 +180,14 @@ def test_segmentation_net(shared):
 def test_segmentation_keys(shared, name, words):
     keys = json.loads((shared / "reference" / "state_dict_keys.json").read_text())[name]
     with pytest.raises(CheckpointError) as caught:
-        checkpoint.refuse_others("m.pt", {key: tuple(shape) for key, shape in keys.items()})
+        refusals.refuse_others("m.pt", {key: tuple(shape) for key, shape in keys.items()})
     assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["SageMix.DGCNN(40)", "yanx27.pointnet2_cls_msg(40,normals)"])
 def test_classifier_keys_pass(shared, name):
     keys = json.loads((shared / "reference" / "state_dict_keys.json").read_text())[name]
-    checkpoint.refuse_others("m.pt", {key: tuple(shape) for key, shape in keys.items()})
+    refusals.refuse_others("m.pt", {key: tuple(shape) for key, shape in keys.items()})
 
 
 def test_a_network_that_nobody_knows(tmp_path):
