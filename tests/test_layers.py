@@ -6,6 +6,7 @@ Rooms are the folders of `mixcli/`, and each module beside them is a room of its
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -284,6 +285,20 @@ def test_no_circle_of_imports():
 
 def test_few_files_lie_at_the_top_level():
     assert len(list(PACKAGE.glob("*.py"))) <= 12
+
+
+def test_the_map_says_what_the_rules_say():
+    told = {}
+    for line in (ROOT / "docs" / "architecture.md").read_text().splitlines():
+        if found := re.fullmatch(r"\| `(\w+)` \| (.*) \| (.*) \|", line):
+            names, packages = (set(re.findall(r"[\w\[\]]+", cell)) for cell in found.groups()[1:])
+            told[found[1]] = (names, packages)
+    expected = {
+        name: (set(rule.rooms) - set(BASE), {*rule.packages, *(f"[{package}]" for package in rule.late)})
+        for name, rule in ROOMS.items()
+        if name not in (*BASE, "__init__", "__main__")
+    }
+    assert told == expected
 
 
 # The rules bite: what must not be is planted, and seen.

@@ -1,15 +1,19 @@
 """What every method gave at an earlier commit, for `tests/pipeline/test_bytes.py`: bytes.npz beside this script.
 
-    PYTHONPATH=EARLIER_TREE:REPOSITORY/tests python REPOSITORY/tests/recorded/make_bytes.py
+    PYTHONPATH=TREE:REPOSITORY/tests python REPOSITORY/tests/recorded/make_bytes.py [NAME]...
 
-Today's file was made by commit c292bd6. Methods that no network, solver of spectra or decoder has a part in are kept as
-SHA-256 of each field; the others as arrays, since processors and versions of torch move their last bits.
+Without names all cases are made, which only an earlier TREE should do: today's file is that of commit c292bd6. With
+names of new cases those are added, and the others stay as they are.
+
+Methods that no network, solver of spectra or decoder has a part in are kept as SHA-256 of each field; the others as
+arrays, since processors and versions of torch move their last bits.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -94,14 +98,24 @@ def digest(array: np.ndarray) -> str:
     return hashlib.sha256(told + np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-def main() -> None:
+def main(names: list[str]) -> None:
     folder = Path(tempfile.mkdtemp())
     sources(folder)
-    digests = {name: {field: digest(array) for field, array in made(name, folder).items()} for name in EXACT}
-    arrays = {f"{name}/{field}": array for name in CLOSE for field, array in made(name, folder).items()}
+    digests: dict[str, dict[str, str]] = {}
+    arrays: dict[str, np.ndarray] = {}
+    if names:
+        with np.load(FILE) as file:
+            arrays = dict(file)
+        digests = json.loads(str(arrays.pop("digests")))
+    for name in names or [*EXACT, *CLOSE]:
+        fields = made(name, folder)
+        if name in EXACT:
+            digests[name] = {field: digest(array) for field, array in fields.items()}
+        else:
+            arrays |= {f"{name}/{field}": array for field, array in fields.items()}
     np.savez_compressed(FILE, digests=np.array(json.dumps(digests)), **arrays)
     print(f"{FILE}: {FILE.stat().st_size:,} bytes, by mixcli {mixcli.__version__}")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
