@@ -7,8 +7,20 @@ from pathlib import Path
 
 from mixcli.errors import MixError
 
+LITTER = ("thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found", "system volume information", "icon\r")
 KERNEL = ("/proc/", "/sys/")  # what lies there looks like files, has no size and may block or never end
 MOST_LIST_BYTES = 16 << 20  # ten times ShapeNetPart's longest
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file or folder, by its name without its folders, is what a system or a file manager left there.
+
+    >>> is_litter("@eaDir"), is_litter("._cat.jpg"), is_litter("cat.jpg")
+    (True, True, False)
+    """
+    return name.startswith((".", "__MACOSX", "@", "#recycle", "$RECYCLE.BIN", "SYNOPHOTO_", "SYNOINDEX_")) or (
+        name.lower() in LITTER
+    )
 
 
 def require_file(path: Path) -> Path:

@@ -83,6 +83,7 @@ def run(job: Job, report: Report, stream: RawIOBase | None = None) -> Result:
             resumed = len(output.records)
             try:
                 Loop(setup, output, engine, report).run()
+                setup.reader.tell()
             except BaseException:
                 if kept := output.kept():
                     report.note(kept)

@@ -10,7 +10,7 @@ from mixcli.datasets.recognise import is_mixed
 from mixcli.errors import UsageError
 from mixcli.files.hdf5 import SUFFIXES as H5
 from mixcli.files.hdf5 import holds, open_h5
-from mixcli.files.regular import read_lines, require_inside
+from mixcli.files.regular import is_litter, read_lines, require_inside
 
 STACKED = (*H5, ".npz")
 
@@ -37,7 +37,9 @@ def split_of(name: str) -> str | None:
 def stacked_files(folder: Path, split: str, notes: list[str]) -> list[Path]:
     """Its .h5 files, where there are none its .npz files, of the split; none where there are neither."""
     for suffixes in (H5, (".npz",)):
-        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes and p.is_file())
+        files = sorted(
+            p for p in folder.iterdir() if p.suffix.lower() in suffixes and not is_litter(p.name) and p.is_file()
+        )
         files = [p for p in files if not is_mixed(require_inside(p, folder))]  # ours, unless it is named
         if files:
             return _checked(folder, _of_lists(folder, split, notes) or _by_name(folder, files, split, notes))

@@ -10,7 +10,7 @@ import numpy as np
 
 from mixcli.errors import UsageError
 from mixcli.files.geometry import SUFFIXES
-from mixcli.files.regular import require_folder, require_inside
+from mixcli.files.regular import is_litter, require_folder, require_inside
 from mixcli.sources.class_names import SHAPE_NAMES, read_names
 from mixcli.sources.clouds.cloud_files import CloudFiles, Placed
 from mixcli.sources.clouds.recognise import holds_clouds
@@ -64,8 +64,9 @@ def scan(folder: Path, root: Path) -> Scan:
     folders: list[str] = []
     others: list[str] = []
     for entry in os.scandir(require_folder(folder)):
-        hidden = entry.name.startswith((".", "__MACOSX"))
-        kind = others if hidden else _kind(entry, files, folders, others)
+        if is_litter(entry.name):
+            continue
+        kind = _kind(entry, files, folders, others)
         if entry.is_symlink() and kind is not others:
             require_inside(Path(entry.path), root)
         kind.append(entry.name)

@@ -14,14 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from mixcli.errors import UsageError
-from mixcli.files.regular import require_file, require_folder, require_inside
+from mixcli.files.regular import is_litter, require_file, require_folder, require_inside
 from mixcli.sources.images.decode import SUFFIXES
 from mixcli.sources.images.encoded import Encoded
 from mixcli.sources.images.splits import SPLIT_OF, WORDS, wanted
 from mixcli.sources.labels import Labels
 from mixcli.sources.named_files import Listed, classes
-
-HIDDEN = (".", "__MACOSX")
 
 
 class PictureFiles(Encoded):
@@ -89,7 +87,7 @@ def scan(folder: Path, root: Path) -> Scan:
     """MixError where a picture is no regular file, or where a link leads out of `root`."""
     kinds = Scan([], [], [])
     for entry in os.scandir(require_folder(folder)):
-        if entry.name.startswith(HIDDEN):
+        if is_litter(entry.name):
             continue
         linked = entry.is_symlink()  # of a link, os.path bears what a loop of links does to the entry's own answers
         if os.path.isdir(entry.path) if linked else entry.is_dir():

@@ -16,7 +16,7 @@ import numpy as np
 
 from mixcli.errors import MixError, UsageError
 from mixcli.files.npz_arrays import BLOCK, DEFLATE_LIMIT
-from mixcli.files.regular import require_file, require_inside
+from mixcli.files.regular import is_litter, require_file, require_inside
 from mixcli.sources.images.labels import names_beside
 from mixcli.sources.images.splits import wanted
 from mixcli.sources.images.stacked import Stack, Stacked, check_pictures
@@ -108,7 +108,7 @@ def _pictures(folder: Path) -> dict[str, Path]:
     pictures: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         name = NAME.fullmatch(path.name)
-        if name and name["what"] == "images":
+        if name and name["what"] == "images" and not is_litter(path.name):
             pictures.setdefault(name["set"], require_inside(path, folder))
     return pictures
 

@@ -13,6 +13,7 @@ import numpy as np
 from mixcli.errors import MixError
 from mixcli.sources.class_names import SHAPE_NAMES, read_names
 from mixcli.sources.labels import SUM, Labels, SparseShares
+from mixcli.sources.remarks import Remarks
 
 LISTS = ("classes.txt", "class_names.txt", SHAPE_NAMES)  # one name a line, in the order of their numbers
 MOST_CLASSES = 1 << 20
@@ -26,7 +27,7 @@ class Labelled:
     names: Sequence[str] = ()
 
     def __init__(self, path: Path, labels: Labels, notes: Sequence[str] = ()):
-        self.path, self.notes = path, tuple(notes)
+        self.path, self.notes, self.remarks = path, tuple(notes), Remarks()
         self.labels, self.class_names, self.shares = labels
 
     def __len__(self) -> int:

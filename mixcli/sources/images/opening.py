@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mixcli.errors import MixError, UsageError
-from mixcli.files.regular import require_file, require_folder, require_inside
+from mixcli.files.regular import is_litter, require_file, require_folder, require_inside
 from mixcli.sources.file_splits import STACKED, split_of
 from mixcli.sources.images.arrays import array_file
 from mixcli.sources.images.cifar import cifar_file, cifar_folder
@@ -79,7 +79,9 @@ def _tables(root: Path, split: str) -> Parquet | None:
 
 
 def _by_suffix(root: Path, suffix: str, below: str = "") -> list[Path]:
-    return [require_inside(path, root) for path in sorted(root.glob(f"{below}[!.]*{suffix}"))]
+    return [
+        require_inside(path, root) for path in sorted(root.glob(f"{below}[!.]*{suffix}")) if not is_litter(path.name)
+    ]
 
 
 def _of_split(root: Path, files: list[Path], split: str, notes: list[str]) -> list[Path]:
