@@ -7,7 +7,18 @@ from pathlib import Path
 
 from mixcli.errors import MixError
 
-LITTER = ("thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found", "system volume information", "icon\r")
+LITTER = (
+    "@eadir",
+    "@recycle",
+    "@tmp",
+    "@recently-snapshot",
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "lost+found",
+    "system volume information",
+    "icon\r",
+)
 KERNEL = ("/proc/", "/sys/")  # what lies there looks like files, has no size and may block or never end
 MOST_LIST_BYTES = 16 << 20  # ten times ShapeNetPart's longest
 
@@ -18,7 +29,7 @@ def is_litter(name: str) -> bool:
     >>> is_litter("@eaDir"), is_litter("._cat.jpg"), is_litter("cat.jpg")
     (True, True, False)
     """
-    return name.startswith((".", "__MACOSX", "@", "#recycle", "$RECYCLE.BIN", "SYNOPHOTO_", "SYNOINDEX_")) or (
+    return name.startswith((".", "__MACOSX", "#recycle", "$RECYCLE.BIN", "SYNOPHOTO_", "SYNOINDEX_")) or (
         name.lower() in LITTER
     )
 

@@ -84,6 +84,7 @@ def run(job: Job, report: Report, stream: RawIOBase | None = None) -> Result:
             try:
                 Loop(setup, output, engine, report).run()
                 setup.reader.tell()
+                setup.watched.check()
             except BaseException:
                 if kept := output.kept():
                     report.note(kept)

@@ -61,6 +61,10 @@ class Part(Protocol):
         """For the user: how it was read, and what was left out."""
 
     @property
+    def since(self) -> int:
+        """The first version of reading (`reading.VERSION`) that gave these very samples."""
+
+    @property
     def remarks(self) -> Remarks:
         """What was found of rows as they were read."""
 

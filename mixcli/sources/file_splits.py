@@ -48,7 +48,7 @@ def stacked_files(folder: Path, split: str, notes: list[str]) -> list[Path]:
 
 def _of_lists(folder: Path, split: str, notes: list[str]) -> list[Path]:
     """Files of ModelNet40's own lists: a mixed set must not learn from test data."""
-    lists = {s: folder / f"{s}_files.txt" for s in ("train", "test")}
+    lists = {s: folder / f"{s}_files.txt" for s in ("train", "val", "test")}
     there = {s: path for s, path in lists.items() if os.path.isfile(path)}
     if split == "all":
         return []
@@ -69,7 +69,7 @@ def _by_name(folder: Path, files: list[Path], split: str, notes: list[str]) -> l
         train, words = sorted(train + named["val"]), "'train' or 'val'"  # as ShapeNetPart's loaders train
     if split == "all":
         return [p for p in files if not named["trainval"] or split_of(p.name) not in ("train", "val")]
-    chosen = named["test"] if split == "test" else train
+    chosen = named[split] if split in ("test", "val") else train
     if not chosen and files[0].suffix.lower() == ".npz":
         return files  # they may tell inside
     if split != "auto" and not chosen:

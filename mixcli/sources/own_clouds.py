@@ -25,6 +25,7 @@ class Own:
     """Labels and rows of one dataset. Nothing but the labels is read before it is asked for."""
 
     random_access, preload = True, True
+    since = 1
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -91,6 +92,11 @@ class OwnClouds(Own):
     """Clouds of a dataset that mixcli wrote."""
 
     drops_background = False
+
+    @property
+    def since(self) -> int:
+        """Normals are brought to length 1 since 2."""
+        return 2 if self.has_normals else 1
 
     def __init__(self, path: Path):
         super().__init__(path)

@@ -34,8 +34,7 @@ class CloudSource(Numbered[CloudPart]):
     def __init__(self, paths: Sequence[Path | str | Listed], reading: Reading = Reading()):
         """paths: what opens the parts, a manifest's among them; what the user names is for `open_source`."""
         opened_by = [path if isinstance(path, Listed) else Path(path) for path in paths]
-        self.reading = reading
-        super().__init__(opened_by, [_part(path, reading) for path in opened_by])
+        super().__init__(opened_by, [_part(path, reading) for path in opened_by], reading)
         if reading.drop_background and not any(part.drops_background for part in self.parts):
             raise no_background(self.paths[0])
 

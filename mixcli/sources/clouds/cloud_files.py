@@ -36,6 +36,7 @@ class CloudFiles:
 
     random_access, preload = True, False
     points = shares = None
+    since = 2
     drops_background = False
 
     def __init__(

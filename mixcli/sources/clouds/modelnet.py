@@ -91,6 +91,12 @@ class H5Clouds:
         return self.clouds.has_seg
 
     @property
+    def since(self) -> int:
+        """Plain float32 clouds are what they always were; normals are brought to length 1 since 2."""
+        data = self.clouds.data
+        return 1 if data.dtype == np.float32 and not self.clouds.turned and not self.has_normals else 2
+
+    @property
     def drops_background(self) -> bool:
         return self.mask is not None
 

@@ -48,6 +48,7 @@ class NpzClouds:
 
     random_access, preload = True, False
     drops_background = False
+    since = 2
     names: tuple[str, ...] = ()
 
     def __init__(self, path: Path, split: str = "auto"):
