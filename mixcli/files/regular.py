@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mixcli.errors import MixError
 
+SIDECARS = ("@eadir", "__macosx", ".appledouble", ".thumbnails", ".@__thumb", "@recycle", "#recycle")
 LITTER = (
     "@eadir",
     "@recycle",
@@ -32,6 +33,11 @@ def is_litter(name: str) -> bool:
     return name.startswith((".", "__MACOSX", "#recycle", "$RECYCLE.BIN", "SYNOPHOTO_", "SYNOINDEX_")) or (
         name.lower() in LITTER
     )
+
+
+def in_litter(folder: str) -> bool:
+    """Whether a path, with slashes, leads through a folder of thumbnails or sidecars that file managers make."""
+    return any(name.lower() in SIDECARS for name in folder.split("/"))
 
 
 def require_file(path: Path) -> Path:

@@ -12,6 +12,22 @@ from mixcli.files.hdf5 import SUFFIXES as H5
 from mixcli.files.hdf5 import holds, open_h5
 from mixcli.files.regular import is_litter, read_lines, require_inside
 
+SETS = ("", "data", "dataset", "datasets", "image", "images", "img", "imgs", "picture", "pictures", "pics", "photo")
+SETS += (
+    "photos",
+    "jpegimages",
+    "jpeg",
+    "jpg",
+    "png",
+    "samples",
+    "files",
+    "raw",
+    "all",
+    "clouds",
+    "points",
+    "pointclouds",
+)
+SETS += ("point_clouds", "models", "meshes", "objects", "off", "ply", "pcd", "obj", "stl", "txt", "unlabeled", "frames")
 STACKED = (*H5, ".npz")
 
 NAMED = {
@@ -32,6 +48,16 @@ def split_of(name: str) -> str | None:
         if re.search(pattern, name.lower()):
             return split
     return None
+
+
+def is_no_class(folder: str) -> bool:
+    """Whether a folder that would be the only class is named as one that holds a set or a split.
+
+    >>> is_no_class("images"), is_no_class("val2017"), is_no_class("chair")
+    (True, True, False)
+    """
+    plain = folder.lower().strip("_- 0123456789")
+    return plain in SETS or split_of(folder) is not None
 
 
 def stacked_files(folder: Path, split: str, notes: list[str]) -> list[Path]:

@@ -15,12 +15,11 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from mixcli.errors import UsageError
-from mixcli.files.regular import is_litter
+from mixcli.files.regular import in_litter, is_litter
 from mixcli.sources.class_names import read_names
 from mixcli.sources.labels import Labels
 
 MOST_BYTES = 1 << 30
-SIDECARS = ("@eaDir", "__MACOSX", ".AppleDouble", ".thumbnails", ".@__thumb", "@Recycle", "#recycle")
 LISTS = ("classes.txt", "class_names.txt", "shape_names.txt", "modelnet40_shape_names.txt")  # of class names
 
 
@@ -54,7 +53,7 @@ def listed(stream: BinaryIO) -> Listed:
         raise UsageError(f"more than {MOST_BYTES:,} bytes are no list of files", at="--in -")
     lines = data.split(b"\0") if b"\0" in data else [line.removesuffix(b"\r") for line in data.split(b"\n")]
     named = [os.path.split(os.fsdecode(line)) for line in lines if line.strip()]
-    named = [place for place in named if not _is_litter(*place)]
+    named = [place for place in named if not (is_litter(place[1]) or in_litter(place[0].replace(os.sep, "/")))]
     if not named:
         raise UsageError("no file name came", at="--in -", advice="check the command before the pipe")
     place = {folder: _absolute(folder) for folder in {folder for folder, _ in named}}
@@ -62,11 +61,6 @@ def listed(stream: BinaryIO) -> Listed:
     if folder := next(filter(os.path.isdir, paths), None):
         raise UsageError(f"{folder} is a folder", at="--in -", advice="name the files in it, as find -type f does")
     return _rooted(paths)
-
-
-def _is_litter(folder: str, base: str) -> bool:
-    """Of what `find` prints: thumbnails and sidecars of file managers, whichever of the last folders they are in."""
-    return is_litter(base) or any(map(SIDECARS.__contains__, folder.split(os.sep)))
 
 
 def _rooted(paths: list[str]) -> Listed:

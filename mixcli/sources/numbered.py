@@ -31,6 +31,7 @@ class Numbered(Generic[AnyPart]):
     """See contract.Source; a source of clouds or of images adds what only it knows."""
 
     data: str  # "points" or "images"
+    reading = Reading()
 
     def __init__(self, paths: Sequence[Path | Listed], parts: Sequence[AnyPart], reading: Reading):
         """paths: what each part was opened by."""

@@ -14,7 +14,7 @@ from mixcli.files.regular import is_litter, require_folder, require_inside
 from mixcli.sources.class_names import SHAPE_NAMES, read_names
 from mixcli.sources.clouds.cloud_files import CloudFiles, Placed
 from mixcli.sources.clouds.recognise import holds_clouds
-from mixcli.sources.file_splits import split_of
+from mixcli.sources.file_splits import is_no_class, split_of
 from mixcli.sources.foreign import ForeignArgument
 from mixcli.sources.images.splits import SPLIT_OF
 from mixcli.sources.labels import Labels
@@ -63,9 +63,7 @@ def class_folders(root: Path, split: str = "auto") -> CloudFiles:
         clouds += members
     notes = [_left_out(root, others)] if others else []
     chosen = sorted(_of_split(root, clouds, split, names, notes))
-    if len(names) == 1:
-        advice = "give the folder that holds a folder for each class"
-        raise UsageError(f"all of its clouds would be of one class, {names[0]!r}", at=root, advice=advice)
+    notes += _one_class(root, names)
     labels = Labels(np.array([f.label for f in chosen], np.int64), names)
     return CloudFiles(root, Placed(root, [f.name for f in chosen]), labels, listing, notes)
 
@@ -101,11 +99,22 @@ def _of_split_folders(root: Path, top: Scan, splits: dict[str, str], split: str)
             others += [f"{place}/{other}" for other in (*direct.folders, *direct.others)]
     notes = [_left_out(root, others)] if others else []
     chosen = sorted(_of_split(root, clouds, split, names, notes))
-    if len(names) == 1 or not chosen:
-        what = f"all of its clouds would be of one class, {names[0]!r}" if chosen else "no cloud in its splits"
-        raise UsageError(what, at=root, advice="give the folder that holds a folder for each class")
+    if not chosen:
+        advice = "give the folder that holds a folder for each class"
+        raise UsageError("no cloud in the class folders of its splits", at=root, advice=advice)
+    notes += _one_class(root, names)
     labels = Labels(np.array([f.label for f in chosen], np.int64), names)
     return CloudFiles(root, Placed(root, [f.name for f in chosen]), labels, listing, notes)
+
+
+def _one_class(root: Path, names: tuple[str, ...]) -> list[str]:
+    """A note that all clouds are of one class, if they are; UsageError where it is named as no class is."""
+    if len(names) > 1:
+        return []
+    if is_no_class(names[0]):
+        advice = "give the folder that holds a folder for each class"
+        raise UsageError(f"all of its clouds would be of one class, {names[0]!r}", at=root, advice=advice)
+    return [f"{root}: all of its clouds are of one class, {names[0]!r}"]
 
 
 def scan(folder: Path, root: Path) -> Scan:

@@ -70,7 +70,7 @@ class CloudFiles:
             return any(have)
         for row, has in enumerate(have):
             if has:
-                self.remarks.add(f"{what} are left out, since {without:,} other files have none", row)
+                self.remarks.add(f"{what} are left out, since {_others(without)} none", row)
         return False
 
     @cached_property
@@ -124,3 +124,7 @@ class CloudFiles:
             return f"{e.reason}; {e.advice}" if e.advice else e.reason
         except ValueError as e:
             return str(e)
+
+
+def _others(count: int) -> str:
+    return f"{count:,} other files have" if count > 1 else "another file has"

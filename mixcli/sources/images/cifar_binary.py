@@ -1,4 +1,4 @@
-"""CIFAR's binary version: batches of records, one byte of label (CIFAR-100: coarse, then fine) and 3072 of a picture."""
+"""CIFAR's binary version: records of one byte of label (CIFAR-100: coarse, then fine) and 3072 of a picture."""
 
 from __future__ import annotations
 

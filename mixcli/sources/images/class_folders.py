@@ -15,7 +15,7 @@ import numpy as np
 
 from mixcli.errors import UsageError
 from mixcli.files.regular import is_litter, require_file, require_folder, require_inside
-from mixcli.sources.file_splits import split_of
+from mixcli.sources.file_splits import is_no_class, split_of
 from mixcli.sources.images.decode import SUFFIXES
 from mixcli.sources.images.encoded import Encoded
 from mixcli.sources.images.splits import SPLIT_OF, WORDS, wanted
@@ -74,7 +74,7 @@ def class_folders(root: Path, split: str = "auto") -> PictureFiles | None:
     if not splits:
         members = _of_split(root, members, split, notes)
     if len(names) == 1:
-        _refuse_one_class(root, "/".join(filter(None, (next(iter(splits), ""), names[0]))))
+        notes.append(_one_class(root, "/".join(filter(None, (next(iter(splits), ""), names[0])))))
     if others:
         notes.append(f"{root}: left out {_left_out(others)}")
     labels = Labels(np.array([label for label, _ in members], np.int64), names)
@@ -116,11 +116,15 @@ def _of_split(root: Path, members: list[tuple[int, str]], split: str, notes: lis
     return kept
 
 
-def _refuse_one_class(root: Path, name: str) -> None:
+def _one_class(root: Path, name: str) -> str:
+    """A note that all pictures are of one class; UsageError where its folder is no class by its name or folders."""
     inner = scan(root / name, root)
-    nested = next((folder for folder in inner.folders if not inner.pictures and pictures_in(root / name, folder)), None)
-    advice = f"give {root / name}" if nested else "give the folder that holds a folder for each class"
-    raise UsageError(f"all of its pictures would be of one class, {name.rpartition('/')[2]!r}", at=root, advice=advice)
+    nested = not inner.pictures and any(pictures_in(root / name, folder) for folder in inner.folders)
+    last = name.rpartition("/")[2]
+    if nested or is_no_class(last):
+        advice = f"give {root / name}" if nested else "give the folder that holds a folder for each class"
+        raise UsageError(f"all of its pictures would be of one class, {last!r}", at=root, advice=advice)
+    return f"{root}: all of its pictures are of one class, {last!r}"
 
 
 def _left_out(others: list[str]) -> str:
