@@ -34,7 +34,7 @@ class RowsOnDisk:
         """Rows in any order, repeated or not; all are within the array."""
         wanted = np.arange(len(self))[rows]
         values = np.empty((len(wanted), *self.shape[1:]), self.dtype)
-        target, size = memoryview(values.reshape(-1).view(np.uint8)) if values.size else memoryview(b""), self.row_bytes
+        target, size = values.reshape(-1).view(np.uint8).data if values.size else memoryview(b""), self.row_bytes
         ends = [*(np.flatnonzero(np.diff(wanted) != 1) + 1).tolist(), len(wanted)]
         first = 0
         for end in ends if values.size else ():

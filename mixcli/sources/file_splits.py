@@ -12,22 +12,10 @@ from mixcli.files.hdf5 import SUFFIXES as H5
 from mixcli.files.hdf5 import holds, open_h5
 from mixcli.files.regular import is_litter, read_lines, require_inside
 
-SETS = ("", "data", "dataset", "datasets", "image", "images", "img", "imgs", "picture", "pictures", "pics", "photo")
-SETS += (
-    "photos",
-    "jpegimages",
-    "jpeg",
-    "jpg",
-    "png",
-    "samples",
-    "files",
-    "raw",
-    "all",
-    "clouds",
-    "points",
-    "pointclouds",
+SET = (  # names of folders that hold a set, not a class
+    "data|dataset|datasets|image|images|img|imgs|picture|pictures|pics|photo|photos|jpegimages|jpeg|jpg|png|samples|files"
+    "|raw|all|clouds|points|pointclouds|point_clouds|models|meshes|objects|off|ply|pcd|obj|stl|txt|unlabeled|frames|"
 )
-SETS += ("point_clouds", "models", "meshes", "objects", "off", "ply", "pcd", "obj", "stl", "txt", "unlabeled", "frames")
 STACKED = (*H5, ".npz")
 
 NAMED = {
@@ -57,7 +45,7 @@ def is_no_class(folder: str) -> bool:
     (True, True, False)
     """
     plain = folder.lower().strip("_- 0123456789")
-    return plain in SETS or split_of(folder) is not None
+    return re.fullmatch(SET, plain) is not None or split_of(folder) is not None
 
 
 def stacked_files(folder: Path, split: str, notes: list[str]) -> list[Path]:

@@ -25,7 +25,6 @@ class Own:
     """Labels and rows of one dataset. Nothing but the labels is read before it is asked for."""
 
     random_access, preload = True, True
-    since = 1
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -42,6 +41,11 @@ class Own:
         self.labels = class_numbers(path, self.file.read("label", 0, len(self)))
         self.shares = self._shares()
         self.class_names = self.file.class_names
+
+    @property
+    def since(self) -> int:
+        """See Part.since."""
+        return 1
 
     def _check_data(self) -> None:
         """MixError where 'data' is not what the kind of source needs."""

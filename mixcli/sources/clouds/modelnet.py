@@ -37,7 +37,7 @@ class H5Clouds:
         normal = checked(path, self.file, "normal") if holds(self.file, "normal") else None
         self.clouds = Arranged(path, "data", data, normal)
         self.points: int | None = self.clouds.points
-        self.count = data.shape[0]
+        self.count, self.chunks = data.shape[0], data.chunks
         label = self._dataset("label", MixError)
         self.labels, _, self.shares = labels_of(path, "label", label, lambda: label[()], self.count)
         self.clouds.seg = self._of_points("pid", "seg", kinds="iu")
@@ -102,7 +102,7 @@ class H5Clouds:
 
     @property
     def random_access(self) -> bool:
-        chunks = self.clouds.data.chunks
+        chunks = self.chunks
         return chunks is None or chunks[0] == 1
 
     def address(self, row: int) -> tuple[str, int]:
