@@ -26,6 +26,7 @@ from mixcli.pipeline.report import Report
 from mixcli.settings.commands import Verifying
 from mixcli.sources.contract import Source
 from mixcli.sources.origin import OtherSource, is_same, reopened
+from mixcli.sources.reading import VERSION as READING
 
 if TYPE_CHECKING:
     from mixcli.files.picture_files import Lossy
@@ -121,7 +122,10 @@ def verify(
                 faults.add_error("structure", e)
                 replay = 0
             if replay != 0:
-                _replay(dataset, origin, faults, count=replay, ckpt=ckpt, trust=trust_ckpt)
+                if told := _read_otherwise(dataset, origin):
+                    notes.append(told)
+                else:
+                    _replay(dataset, origin, faults, count=replay, ckpt=ckpt, trust=trust_ckpt)
         except Untrue as e:
             faults.add("manifest", e.reason)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as e:
@@ -301,9 +305,10 @@ def _points(rows: Rows, dataset: Dataset, origin: Source | None) -> Iterator[Fin
     if "query" in rows:
         outside = (rows["query"] < 0) | (rows["query"] >= points)
         yield "'query' is no place in its parent", np.where(unmixed, _any(rows["query"] != -1), _any(outside))
-    if {"normal", "point_weight"} <= set(rows):
+    of_old = dataset.recipe.get("reading", 1) < 2  # which took over a single parent's normals, whatever their length
+    if "normal" in rows and ("point_weight" in rows or not of_old):
         length = np.linalg.norm(rows["normal"].astype(np.float64), axis=2)
-        blended = (rows["point_weight"] > 0) & (rows["point_weight"] < 1)  # others are the source's, of any length
+        blended = (rows["point_weight"] > 0) & (rows["point_weight"] < 1) if of_old else np.ones(length.shape, bool)
         yield "'normal' is not of length 1", _any(blended & (abs(length - 1) > LENGTH) & (length > 0))
     for name in {"seg", "point_source"} & set(rows):
         given = rows[name] >= 0
@@ -412,6 +417,15 @@ def _decoded_otherwise(dataset: Dataset, windows: int, loss: Lossy) -> str:
     there = {name: dataset.manifest["versions"].get(name, "unknown") for name in here}
     ours, theirs = (", ".join(f"{name} {version}" for name, version in some.items()) for some in (here, there))
     return f"{windows:,} windows: files are as they were written ({theirs}), but {ours} sees other pixels in them"
+
+
+def _read_otherwise(dataset: Dataset, origin: Source | None) -> str:
+    """Why rows cannot be made again: their source was read in another way; '' where it was not."""
+    made_by = dataset.recipe.get("reading", 1)
+    if made_by == READING or (made_by < READING and origin and all(part.since <= made_by for part in origin.parts)):
+        return ""
+    by = f"mixcli {dataset.recipe.get('mixcli', '?')}, which read the source's files in way {made_by}"
+    return f"rows were not made again: they were made by {by}, and this one reads them in way {READING}"
 
 
 def _replay(

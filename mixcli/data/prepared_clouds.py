@@ -71,12 +71,12 @@ def choose(clouds: np.ndarray, count: int, how: str, seed: int, samples: np.ndar
 
 
 def unit_sphere(clouds: np.ndarray) -> np.ndarray:
-    """Mean to the origin, farthest point to distance 1; the channels from 3 on stay. (B,P,C) f32 -> (B,P,C) f32."""
+    """Mean to the origin, farthest point to distance 1; the rest stays. (B,P,C) f32 or f64 -> (B,P,C) f32."""
     xyz = clouds[:, :, :3].astype(np.float64)
     xyz -= xyz.mean(axis=1, keepdims=True)
     radius = np.sqrt((xyz**2).sum(axis=2).max(axis=1))
     xyz /= np.where(radius > 0, radius, 1.0)[:, None, None]
-    return np.concatenate([xyz.astype(np.float32), clouds[:, :, 3:]], axis=2)
+    return np.concatenate([xyz, clouds[:, :, 3:]], axis=2, dtype=np.float32, casting="same_kind")
 
 
 def farthest(points: np.ndarray, count: int, start: int) -> np.ndarray:

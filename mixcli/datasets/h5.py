@@ -21,6 +21,7 @@ from mixcli.datasets.manifest_text import H5_CLASS_NAMES, H5_MANIFEST, parsed_ma
 from mixcli.datasets.recognise import text_of_h5
 from mixcli.datasets.row_file import RowFile, reserve
 from mixcli.files.hdf5 import checked, damaged, open_h5
+from mixcli.files.rows_on_disk import RowsOnDisk
 
 
 class H5Sink(RowFile):
@@ -108,7 +109,7 @@ class MixedH5:
         offset = field.id.get_offset()
         if offset is None or not field.size:
             return field[rows] if len(rows) else field[:0]
-        return np.memmap(self.path, field.dtype, "r", offset, field.shape)[rows]
+        return RowsOnDisk(self.path, field.dtype, field.shape, offset)[rows]
 
     def manifest(self) -> dict[str, Any]:
         """What made the dataset; MixError where there is none or it does not parse."""

@@ -19,6 +19,9 @@ def differences(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     (["mixcli '0.1.0' is not '0.0.9'"], [])
     """
     whole = {"sources": "the source is another (its SHA-256 differs)"}
+    if mine.get("reading", 1) != theirs.get("reading", 1):
+        ways = f"{theirs.get('reading', 1)}, and this mixcli reads them in way {mine.get('reading', 1)}"
+        whole["reading"] = f"it was begun with files of the source read in way {ways}"
     whole["model"] = "the checkpoint is another (its SHA-256 or its options differ)"
     return [
         whole.get(name) or f"{name} {mine.get(name)!r} is not {theirs.get(name)!r}"

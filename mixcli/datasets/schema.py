@@ -53,7 +53,7 @@ def _form(values: Values) -> Any:
 RECORDED = {name: one for name, one in options(Settings).items() if one.recorded}
 RECIPE = {
     "method": TEXT, "options": Named(None), **{name: _pattern(one) for name, one in RECORDED.items()},
-    "device": TEXT, "encoding": Later(Either(("jpg", "webp"))), "quality": Later(COUNT),
+    "device": TEXT, "reading": Later(COUNT), "encoding": Later(Either(("jpg", "webp"))), "quality": Later(COUNT),
     "subsampling": Later(Either(("4:4:4", "4:2:0"))),
     "model": Maybe({"sha256": TEXT, "name": TEXT, "options": Named(None)}),
 }  # fmt: skip

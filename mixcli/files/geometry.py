@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mixcli.errors import UsageError
 from mixcli.files import npy, obj, off, pcd, ply, stl, text
-from mixcli.files.shape import File, Geometry, opened
+from mixcli.files.shape import ON_A_MESH, Carries, File, Geometry, opened
 
 READERS: dict[str, Callable[[File, int | None], Geometry]] = {
     ".ply": ply.read,
@@ -22,6 +22,8 @@ READERS: dict[str, Callable[[File, int | None], Geometry]] = {
     ".csv": text.read,
 }
 SUFFIXES: tuple[str, ...] = tuple(READERS)
+LOOKS: dict[str, Callable[[File], Carries | None]] = {".ply": ply.carries, ".off": off.carries, ".stl": stl.carries}
+A_LOOK = 16  # points that tell it of a cloud
 
 
 def read_geometry(path: Path, limit: int | None = None) -> Geometry:
@@ -38,3 +40,20 @@ def read_geometry(path: Path, limit: int | None = None) -> Geometry:
         )
     with opened(path) as file:
         return reader(file, limit)
+
+
+def carries(path: Path) -> Carries:
+    """What a file will give its points, from as little of it as tells that; of a mesh, what points on it have.
+
+    Raises MixError at `path` where it cannot be read.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in LOOKS:
+        with opened(path) as file:
+            told = LOOKS[suffix](file)
+        if told is not None:
+            return told
+    shape = read_geometry(path, A_LOOK)
+    if shape.faces is not None:
+        return ON_A_MESH
+    return Carries(shape.normals is not None, shape.seg is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import h5py
@@ -64,6 +65,11 @@ def checked(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
         raise MixError(
             f"'{name}' declares {item.nbytes:,} bytes but holds {stored:,}", at=path, advice="the file is incomplete"
         )
+    if item.chunks is not None and item.size:
+        whole = math.prod(-(-side // chunk) for side, chunk in zip(item.shape, item.chunks, strict=True))
+        if item.id.get_num_chunks() < whole:
+            held = f"{item.id.get_num_chunks():,} of its {whole:,} pieces"
+            raise MixError(f"'{name}' holds {held}", at=path, advice="the file is incomplete, write it again")
     return item
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixcli.files.shape import MOST_POINTS, File, Geometry, floats
+from mixcli.files.shape import MOST_POINTS, File, Geometry
 from mixcli.rng import uniforms
 
 
@@ -28,7 +28,8 @@ def sample_surface(mesh: Geometry, count: int, key: int) -> Geometry:
     u = uniforms(0, "mesh", np.arange(count), window=key & 0xFFFFFFFF, width=3)
     face = _faces(u[:, 0], area)
     points = (_barycentric(u[:, 1], u[:, 2])[:, :, None] * corners[face]).sum(1)
-    return Geometry(floats(points), floats(normal[face] / area[face, None]))
+    normals = (normal[face] / area[face, None]).astype(np.float32)
+    return Geometry(points.astype(mesh.points.dtype), normals, remarks=mesh.remarks)
 
 
 def _faces(u: np.ndarray, area: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from mixcli.files.columns import by_place
+from mixcli.files.columns import ROWS, by_place
 from mixcli.files.shape import File, Geometry
 
 MAGIC = b"\x93NUMPY"
@@ -26,11 +26,11 @@ def read(file: File, limit: int | None) -> Geometry:
     if math.prod(shape) * dtype.itemsize > file.left:
         raise file.bad(f"its header promises {shape} {dtype.name}, but {file.left:,} bytes follow: it is cut short")
     if by_columns:
-        table = np.frombuffer(file.take(math.prod(shape) * dtype.itemsize), dtype).reshape(shape[::-1]).T[:limit]
+        table = np.frombuffer(file.take(math.prod(shape) * dtype.itemsize), dtype).reshape(shape[::-1]).T
     else:
-        rows = shape[0] if limit is None else min(shape[0], limit)
+        rows = shape[0] if limit is None else min(shape[0], max(limit, ROWS))
         table = np.frombuffer(file.take(rows * shape[1] * dtype.itemsize), dtype).reshape(rows, shape[1])
-    return by_place(file, table)
+    return by_place(file, table, limit)
 
 
 def _header(file: File) -> tuple[np.dtype, bool, tuple[int, ...]]:

@@ -1,6 +1,7 @@
 """Arrays of an .npz file that nobody vouches for: nothing is unpickled, and no size is believed before it is checked.
 
-A member stored as it is is mapped into memory where it lies; a deflated one is decoded when it is asked for.
+A member is compared with its checksum when it is first read. A large one that is stored as it is is then read by rows,
+others are decoded whole.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
@@ -17,11 +19,13 @@ import numpy as np
 
 from mixcli.errors import MixError
 from mixcli.files.regular import require_file
+from mixcli.files.rows_on_disk import RowsOnDisk
 
 DEFLATE_LIMIT = 1100  # deflate shrinks to 1/1032 at best
 MOST_HEADER = 10_000  # bytes, as numpy's own limit
 MOST_DIGITS = 18  # of one side of an array: what fits in 64 bits
 BLOCK = 1 << 20
+MOST_KEPT = 1 << 28  # bytes of an array that is read whole, although its rows could be had one by one
 LOCAL = struct.Struct("<4s22xHH")  # a member's local header: signature, length of its name and of its extra field
 
 DESCR = re.compile(r"""['"]descr['"]\s*:\s*(['"]([<>|=]?[a-zA-Z]\d{0,8})['"]|\[)""")
@@ -48,35 +52,46 @@ class Member(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
     def array(self) -> np.ndarray:
+        """All of it, compared with its checksum."""
         if not self.nbytes:
             return np.empty(self.shape, self.dtype)
-        if self.info.compress_type == zipfile.ZIP_STORED:
-            return self._mapped()
         return np.ndarray(self.shape, self.dtype, self._decoded(), order=self.order)
 
-    def _mapped(self) -> np.ndarray:
+    def rows(self) -> np.ndarray | RowsOnDisk:
+        """The same, read by rows where it is large and lies in the file as it is."""
+        stored = self.info.compress_type == zipfile.ZIP_STORED and self.order == "C" and len(self.shape) > 0
+        if not stored or self.nbytes <= MOST_KEPT:
+            return self.array()
+        self._read_through(lambda at, block: None)
         with open(self.path, "rb") as file:
             file.seek(self.info.header_offset)
             signature, name, extra = LOCAL.unpack(file.read(LOCAL.size))
-        offset = self.info.header_offset + LOCAL.size + name + extra + self.start
-        if signature != b"PK\3\4" or offset + self.nbytes > self.path.stat().st_size:
+        if signature != b"PK\3\4":
             raise _damaged(self.path, self.name, "its place in the file is not where the index says")
-        return np.memmap(self.path, self.dtype, "r", offset=offset, shape=self.shape, order=self.order).view(np.ndarray)
+        start = self.info.header_offset + LOCAL.size + name + extra + self.start
+        return RowsOnDisk(self.path, self.dtype, self.shape, start)
 
     def _decoded(self) -> np.ndarray:
         raw = np.empty(self.nbytes, np.uint8)
+
+        def keep(at: int, block: bytes) -> None:
+            raw[at : at + len(block)] = np.frombuffer(block, np.uint8)
+
+        self._read_through(keep)
+        return raw
+
+    def _read_through(self, keep: Callable[[int, bytes], None]) -> None:
+        """Every byte of its values in their order; the end compares the checksum."""
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(self.info) as stream:
                 stream.read(self.start)
-                for at in range(0, len(raw), BLOCK):
-                    block = stream.read(min(BLOCK, len(raw) - at))
-                    raw[at : at + len(block)] = np.frombuffer(block, np.uint8)
-                rest = stream.read(1)  # reaching the end compares the checksum
+                for at in range(0, self.nbytes, BLOCK):
+                    keep(at, stream.read(min(BLOCK, self.nbytes - at)))
+                rest = stream.read(1)
         except TORN as e:
             raise _damaged(self.path, self.name, str(e)) from e
         if rest:
             raise _damaged(self.path, self.name, "it goes on after its end")
-        return raw
 
 
 class Npz:

@@ -7,11 +7,21 @@ import re
 import numpy as np
 
 from mixcli.files.meshes import triangles
-from mixcli.files.shape import File, Geometry, floats
-from mixcli.files.text_rows import Rows, parse, rest_of
+from mixcli.files.shape import ON_A_MESH, Carries, File, Geometry, floats
+from mixcli.files.text_rows import Rows, parse, rest_of, unix
 
 MAGIC = re.compile(rb"(ST)?(C)?(N)?(4)?(n)?OFF")  # OFF490 518 0: some of ModelNet's files have no line break here
+HEAD = re.compile(rb"\s*(?:ST)?C?(?P<normals>N)?OFF\s*\d+\s+(?P<faces>\d+)\s")
+LOOK = 4096  # bytes
 COMMENT = re.compile(rb"#[^\n]*")
+
+
+def carries(file: File) -> Carries | None:
+    """By the counts behind the magic; None where the first bytes do not show them."""
+    head = HEAD.match(COMMENT.sub(b"", unix(file.take(min(LOOK, file.left)))))
+    if not head:
+        return None
+    return ON_A_MESH if int(head["faces"]) else Carries(bool(head["normals"]), False)
 
 
 def read(file: File, limit: int | None) -> Geometry:

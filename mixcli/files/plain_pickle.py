@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mixcli.files.rows_on_disk import RowsOnDisk
+
 MOST_STEPS = 20_000_000  # CIFAR-100 takes half a million
 INLINE = 1 << 16  # bytes of a text that is kept; a longer one is the content of an array
 
@@ -75,7 +77,7 @@ class Array:
     content: bytes | Span = b""
 
     def load(self, path: Path) -> np.ndarray:
-        """The array, mapped from the pickle's file where it is long. Refused where its bytes are not as declared."""
+        """The array, read from the pickle's file where it is long. Refused where its bytes are not as declared."""
         sides = self.shape if isinstance(self.shape, tuple) and len(self.shape) <= MOST_SIDES else [None]
         sound = all(type(side) is int and 0 <= side < LONGEST for side in sides)
         if not sound or not isinstance(self.kind, Kind) or not isinstance(self.content, (bytes, Span)):
@@ -86,8 +88,8 @@ class Array:
             raise Refused(f"it declares an array of {self.shape} {dtype} and holds {size:,} bytes of it")
         order: Literal["F", "C"] = "F" if self.by_columns else "C"
         if isinstance(self.content, Span):
-            start = self.content.start
-            return np.memmap(path, dtype, "r", offset=start, shape=self.shape, order=order).view(np.ndarray)
+            stored = RowsOnDisk(path, dtype, (math.prod(self.shape),), self.content.start)[:]
+            return np.ndarray(self.shape, dtype, stored, order=order)
         return np.ndarray(self.shape, dtype, self.content, order=order)
 
 

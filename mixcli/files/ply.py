@@ -7,17 +7,25 @@ from pathlib import Path
 
 import numpy as np
 
-from mixcli.files.columns import PLY, by_name
+from mixcli.files.columns import PLY, by_name, named
 from mixcli.files.meshes import triangles
 from mixcli.files.ply_body import Table, read_tables
 from mixcli.files.ply_header import Header, read_header
-from mixcli.files.shape import File, Geometry, opened
+from mixcli.files.shape import ON_A_MESH, Carries, File, Geometry, opened
 
 
 def read(file: File, limit: int | None) -> Geometry:
     """Points, with normals of `nx ny nz` and part labels of `seg` or `part`; with faces it is a mesh."""
     vertices, faces, _ = _read(file, limit)
     return replace(by_name(file, vertices.columns, PLY), faces=faces)
+
+
+def carries(file: File) -> Carries | None:
+    """By the header alone."""
+    elements = read_header(file).elements
+    if "face" in elements and elements["face"].count:
+        return ON_A_MESH
+    return named(elements["vertex"].by_name, PLY) if "vertex" in elements else None
 
 
 def read_ply_columns(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray | None, list[str]]:

@@ -7,8 +7,37 @@ from pathlib import Path
 
 from mixcli.errors import MixError
 
+SIDECARS = ("@eadir", "__macosx", ".appledouble", ".thumbnails", ".@__thumb", "@recycle", "#recycle")
+LITTER = (
+    "@eadir",
+    "@recycle",
+    "@tmp",
+    "@recently-snapshot",
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "lost+found",
+    "system volume information",
+    "icon\r",
+)
 KERNEL = ("/proc/", "/sys/")  # what lies there looks like files, has no size and may block or never end
 MOST_LIST_BYTES = 16 << 20  # ten times ShapeNetPart's longest
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file or folder, by its name without its folders, is what a system or a file manager left there.
+
+    >>> is_litter("@eaDir"), is_litter("._cat.jpg"), is_litter("cat.jpg")
+    (True, True, False)
+    """
+    return name.startswith((".", "__MACOSX", "#recycle", "$RECYCLE.BIN", "SYNOPHOTO_", "SYNOINDEX_")) or (
+        name.lower() in LITTER
+    )
+
+
+def in_litter(folder: str) -> bool:
+    """Whether a path, with slashes, leads through a folder of thumbnails or sidecars that file managers make."""
+    return any(name.lower() in SIDECARS for name in folder.split("/"))
 
 
 def require_file(path: Path) -> Path:

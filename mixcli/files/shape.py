@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -23,10 +23,21 @@ AGAIN = "export or download it again"
 class Geometry:
     """What one file holds. Values are as stored: a NaN stays, and is found where clouds are checked."""
 
-    points: np.ndarray  # (P,3) f32, P at least 1
-    normals: np.ndarray | None = None  # (P,3) f32
+    points: np.ndarray  # (P,3) f32, or f64 where f32 would lose some of them; P at least 1
+    normals: np.ndarray | None = None  # (P,3) likewise
     seg: np.ndarray | None = None  # (P,) i64 part labels
     faces: np.ndarray | None = None  # (F,3) i64 triangles, indices into points; polygons are split into fans
+    remarks: tuple[str, ...] = ()  # for the user: what was left out, and how it was read where that was a guess
+
+
+class Carries(NamedTuple):
+    """What the points of a file have beside their places."""
+
+    normals: bool
+    seg: bool
+
+
+ON_A_MESH = Carries(True, False)
 
 
 class File:
@@ -64,7 +75,12 @@ class File:
     def line(self, longest: int) -> bytes:
         """The next line with its end; of one that is longer, the first `longest` bytes."""
         self.lines_read += 1
-        return self.file.readline(longest)
+        line = self.file.readline(longest)
+        end = line.find(b"\r")
+        if end < 0 or line[end + 1 : end + 2] == b"\n" or end + 1 == longest:
+            return line
+        self.file.seek(end + 1 - len(line), os.SEEK_CUR)  # a line that ends as those of old Macs do
+        return line[:end] + b"\n"
 
     def skip(self, count: int) -> None:
         self.need(count)
@@ -105,6 +121,10 @@ def whole(file: File, values: np.ndarray, what: str) -> np.ndarray:
 
 
 def floats(values: np.ndarray) -> np.ndarray:
-    """(P,C) numbers -> f32 of their own, rows contiguous; what does not fit becomes infinite."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return values.astype(np.float32, order="C")
+    """(P,C) numbers -> floats of their own that hold each of them: f32, or f64; rows contiguous."""
+    return values.astype(wide_enough(values.dtype), order="C")
+
+
+def wide_enough(dtype: np.dtype) -> type[np.float32] | type[np.float64]:
+    """The floats that hold numbers of a type: f32 where it loses nothing."""
+    return np.float32 if np.can_cast(dtype, np.float32) else np.float64

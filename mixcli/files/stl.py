@@ -6,24 +6,40 @@ import struct
 
 import numpy as np
 
-from mixcli.files.shape import MOST_POINTS, File, Geometry, floats
-from mixcli.files.text_rows import lines_of, parse, rest_of
+from mixcli.files.shape import MOST_POINTS, ON_A_MESH, Carries, File, Geometry, floats
+from mixcli.files.text_rows import lines_of, parse, rest_of, unix
 
+LOOK = 512  # bytes behind the header that tell text from binary
 HEADER = 84  # 80 bytes of anything, then how many triangles
 TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+
+
+def carries(file: File) -> Carries:
+    """It is a mesh."""
+    return ON_A_MESH
 
 
 def read(file: File, limit: int | None) -> Geometry:
     """Points (3F,3) and triangles, no normals: those of the file are of faces, and often wrong."""
     start = file.take(min(HEADER, file.size))
     promised = struct.unpack("<I", start[80:])[0] if len(start) == HEADER else 0
-    if start.lstrip().lower().startswith(b"solid") and file.size != HEADER + promised * TRIANGLE.itemsize:
-        corners = _text(file, start + rest_of(file))
+    if _is_text(file, start):
+        corners = _text(file, unix(start + rest_of(file)))
     else:
         corners = _binary(file, promised)
     if not len(corners):
         raise file.bad("it holds no triangle")
     return Geometry(floats(corners), None, None, np.arange(len(corners)).reshape(-1, 3))
+
+
+def _is_text(file: File, start: bytes) -> bool:
+    """Many a binary file begins with `solid` too, but no text holds a byte of 0, and no few triangles are without."""
+    if not start.lstrip().lower().startswith(b"solid"):
+        return False
+    at = file.file.tell()
+    more = file.take(min(LOOK, file.left))
+    file.file.seek(at)
+    return 0 not in start and 0 not in more
 
 
 def _binary(file: File, promised: int) -> np.ndarray:

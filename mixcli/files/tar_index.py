@@ -40,6 +40,7 @@ def members(path: Path) -> Iterator[Member]:
             file.seek(at)
             header = file.read(BLOCK)
             if header == bytes(len(header)):
+                _check_end(path, file)
                 return
             kind, size = _checked(path, header, at), _size(path, header, at, extra)
             if kind in LINKS or kind == FOLDER:
@@ -54,6 +55,15 @@ def members(path: Path) -> Iterator[Member]:
                 extra = {}
             at += BLOCK + -(-size // BLOCK) * BLOCK
     raise MixError("has no end mark, so members may be missing", at=path, advice="copy, download or make it again")
+
+
+def _check_end(path: Path, file: BinaryIO) -> None:
+    """MixError where something stands behind what looks like the end mark: a hole, or another archive."""
+    while block := file.read(MOST_EXTRA):
+        if block.strip(b"\0"):
+            at = file.tell() - len(block.lstrip(b"\0"))
+            what = f"has an end mark in its middle: it goes on at byte {at:,}"
+            raise MixError(what, at=path, advice="copy, download or make it again")
 
 
 def _checked(path: Path, header: bytes, at: int) -> bytes:

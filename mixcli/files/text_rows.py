@@ -19,6 +19,7 @@ LONGEST_LINE = 4096  # bytes, on average
 MOST_LINES = 3 * MOST_POINTS
 WORTH_COMPILING = 1 << 15  # bytes
 END = 7654321.0  # parsed behind the text: what stands there was reached
+ODD_EXPONENT = re.compile(rb"(?<=[\d.])(?:[dD](?=[-+]?\d)|([-+])[eEdD](?=\d))")  # 1.5D-3 of Fortran, 3.1+e2
 NOT_A_NUMBER = re.compile(
     rb"(?<!\S)(?![-+]?(?:\d+(?:\.\d*)?(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?|nan|inf(?:inity)?)(?!\S))\S+", re.I
 )
@@ -73,15 +74,22 @@ def read_rows(file: File, limit: int | None, parse: Callable[[File, bytes], Any]
 
 def rest_of(file: File) -> bytes:
     """What is left of a text, if it has no more lines than a shape can need."""
-    text = file.rest()
+    text = unix(file.rest())
     if text.count(b"\n") > MOST_LINES:
         raise file.bad(f"its more than {MOST_LINES:,} lines are too many for one shape", "split or simplify it")
     return text
 
 
+def unix(text: bytes) -> bytes:
+    """Lines that end as those of old Macs do get the usual end."""
+    return text.replace(b"\r", b"\n") if b"\r" in text and b"\n" not in text else text
+
+
 def _head(file: File, lines: int) -> tuple[bytes, bool]:
     """The next `lines` lines, and whether these are all."""
     text = file.take(min(lines * BYTES_A_LINE, file.left))
+    if b"\r" in text and b"\n" not in text:
+        return unix(text + file.rest()), True
     while file.left and text.count(b"\n") < lines:
         if len(text) > lines * LONGEST_LINE:
             raise file.bad(f"its lines are longer than {LONGEST_LINE:,} bytes", "write one point a line: x y z")
@@ -107,14 +115,22 @@ def parse(file: File, text: bytes) -> Rows:
 
 
 def _numbers(file: File, text: bytes, count: int) -> np.ndarray:
-    """(count,) f64. numpy stops at what is no number and splits 1.2.3 into two: both are seen at the end."""
+    """(count,) f64."""
+    values = _parsed(text, count)
+    if values is None and ODD_EXPONENT.search(text):
+        values = _parsed(ODD_EXPONENT.sub(rb"e\1", text), count)
+    if values is None:
+        raise _not_a_number(file, text)
+    return values
+
+
+def _parsed(text: bytes, count: int) -> np.ndarray | None:
+    """numpy stops at what is no number and splits 1.2.3 into two: both are seen at the end, and give None."""
     try:
         values = np.fromstring(text + b" %d" % END, sep=" ")
     except (ValueError, DeprecationWarning):  # versions of numpy differ in how they say that they stopped
-        values = np.empty(0)
-    if len(values) != count + 1 or values[-1] != END:
-        raise _not_a_number(file, text)
-    return values[:-1]
+        return None
+    return values[:-1] if len(values) == count + 1 and values[-1] == END else None
 
 
 def _not_a_number(file: File, text: bytes) -> Exception:

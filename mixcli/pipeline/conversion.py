@@ -48,7 +48,7 @@ def convert(
     if is_mixed(Path(asked.source)):
         _check_copied(asked)
         return _copy(asked, folder, report)
-    data = open_any([asked.source], Reading(asked.split, asked.drop_background)).data
+    data = open_any([asked.source], Reading.asked(asked)).data
     method: Any = get("convert")
     for name in given:
         check_kind(options(Converting)[name], data, done="converted")

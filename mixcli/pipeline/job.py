@@ -101,7 +101,7 @@ class Job(Settings):
     def reading(self) -> Reading:
         from mixcli.sources.reading import Reading
 
-        return Reading(self.split, self.drop_background)
+        return Reading.asked(self)
 
     @property
     def carried(self) -> tuple[str, ...]:

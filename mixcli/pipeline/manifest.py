@@ -18,6 +18,7 @@ from mixcli.option import options
 from mixcli.pipeline.job import Job
 from mixcli.pipeline.plan import Window
 from mixcli.settings.run import Settings
+from mixcli.sources.reading import VERSION as READING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +39,7 @@ def recipe(job: Job, sources: list[dict[str, Any]], model: dict[str, Any] | None
         "options": {name: getattr(job.method, name) for name in options(type(job.method))},
         **recorded,
         "classes": classes,
+        "reading": READING,
         **(job.encoding.recorded if job.encoding else {}),
         "sources": [{key: f[key] for key in ("sha256", "count")} for f in sources],
         "model": model and {key: model[key] for key in ("sha256", "name", "options")},

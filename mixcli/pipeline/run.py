@@ -83,6 +83,8 @@ def run(job: Job, report: Report, stream: RawIOBase | None = None) -> Result:
             resumed = len(output.records)
             try:
                 Loop(setup, output, engine, report).run()
+                setup.reader.tell()
+                setup.watched.check()
             except BaseException:
                 if kept := output.kept():
                     report.note(kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,8 @@ class Setup:
         self.traits = traits = job.method.traits
         self.kind = open_source(job)
         self.source = self.kind.source
+        ckpt = [Path(job.ckpt)] if job.ckpt else []
+        self.watched = fingerprint.Watched([*(path for part in self.source.parts for path in part.files), *ckpt])
         report.of(self.kind.one)
         job = self.kind.sized(job, report.note)
         self.model = load_model(job, self.kind) if traits.saliency in FROM_A_MODEL else None

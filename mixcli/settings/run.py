@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mixcli.option import Way, option
 from mixcli.settings import normalize as presets
-from mixcli.values import Refused, Shard, Size
+from mixcli.values import PathText, Refused, Shard, Size
 
 PAIRINGS = ("random", "different-class", "same-class")
 FORMATS = ("png", "jpg", "webp", "webdataset", "webdataset-jpg", "webdataset-webp")
@@ -113,8 +113,24 @@ class Settings:
         kinds=("points",),
         recorded=True,
     )
+    drop_nan_points: bool = option(
+        False,
+        "Leave out points that have a NaN, as organised clouds do.",
+        kinds=("points",),
+        recorded=True,
+        later=True,
+    )
     point_weight: bool = option(
         True, "Leave out each point's own lambda.", flags="--no-point-weight", kinds=("points",), recorded=True
+    )
+    scale_16bit: str = option(
+        "full",
+        "What of 16-bit pictures becomes 0 to 255: all that they can hold, or what lies between their lowest and "
+        "their highest value.",
+        choices=("full", "range"),
+        kinds=("images", "hidden"),
+        recorded=True,
+        later=True,
     )
     saliency: str | None = option(
         None,
@@ -178,8 +194,13 @@ class Settings:
     split: str = option(
         "auto",
         "Of a source that tells them apart; auto takes train.",
-        choices=("auto", "train", "test", "all"),
+        choices=("auto", "train", "val", "test", "all"),
         recorded=True,
+    )
+    class_names: PathText | None = option(
+        None,
+        "Names of the classes, one a line in the order of their numbers, where the source has none.",
+        metavar="FILE",
     )
     classes: int | None = option(
         None, "Class count, where nothing in the source tells it.", least=1, recorded=True, settled=True

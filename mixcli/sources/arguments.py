@@ -57,7 +57,7 @@ def _of(path: Path, split: str, notes: list[str]) -> Path:
     """A file that was named: it holds one split, whatever was asked for; only an .npz may tell."""
     told = split_of(path.name)
     fits = told == split or (split == "train" and told in ("val", "trainval"))
-    if split in ("train", "test") and not fits and path.suffix.lower() != ".npz":
+    if split in ("train", "val", "test") and not fits and path.suffix.lower() != ".npz":
         notes.append(f"{path}: was named, so all of it is read, whatever --split {split} says")
     return path
 

@@ -44,7 +44,7 @@ class CloudPart(Part, Protocol):
         """Whether it knows background points and leaves them out, as it was asked to."""
 
     def read(self, rows: slice | np.ndarray, wanted: Wanted) -> np.ndarray | list[np.ndarray | str]:
-        """Clouds of `rows` (a slice, or sorted indices): one (r,P,C) f32 array, or a list of (P_i,C) f32.
+        """Clouds of `rows` (a slice, or sorted indices): an array (r,P,C) or a list of (P_i,C); f32, f64 of doubles.
 
         Channels: x y z, then the normal, then the part label, as asked for. A mesh gives exactly `wanted.points`. In a
         list a cloud that cannot be read is a string, the reason. A file of many clouds that cannot be read raises

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from mixcli.errors import BadSample
+from mixcli.sources.remarks import Remarks
 
 Window = TypeVar("Window", covariant=True)
 
@@ -58,6 +59,14 @@ class Part(Protocol):
     @property
     def notes(self) -> Sequence[str]:
         """For the user: how it was read, and what was left out."""
+
+    @property
+    def since(self) -> int:
+        """The first version of reading (`reading.VERSION`) that gave these very samples."""
+
+    @property
+    def remarks(self) -> Remarks:
+        """What was found of rows as they were read."""
 
     @property
     def random_access(self) -> bool:
@@ -129,6 +138,9 @@ class SampleReader(Protocol[Window]):
 
     def read(self, samples: np.ndarray) -> Window:
         """Samples of source indices (w,), in any order; `bad` then knows which are unusable."""
+
+    def tell(self) -> None:
+        """Say what is remarkable of the samples read so far, as far as it was not said yet."""
 
     def error(self, sample: int) -> BadSample:
         """What to raise of a sample in `bad`."""

@@ -10,8 +10,12 @@ from mixcli.datasets.recognise import is_mixed
 from mixcli.errors import UsageError
 from mixcli.files.hdf5 import SUFFIXES as H5
 from mixcli.files.hdf5 import holds, open_h5
-from mixcli.files.regular import read_lines, require_inside
+from mixcli.files.regular import is_litter, read_lines, require_inside
 
+SET = (  # names of folders that hold a set, not a class
+    "data|dataset|datasets|image|images|img|imgs|picture|pictures|pics|photo|photos|jpegimages|jpeg|jpg|png|samples|files"
+    "|raw|all|clouds|points|pointclouds|point_clouds|models|meshes|objects|off|ply|pcd|obj|stl|txt|unlabeled|frames|"
+)
 STACKED = (*H5, ".npz")
 
 NAMED = {
@@ -34,10 +38,22 @@ def split_of(name: str) -> str | None:
     return None
 
 
+def is_no_class(folder: str) -> bool:
+    """Whether a folder that would be the only class is named as one that holds a set or a split.
+
+    >>> is_no_class("images"), is_no_class("val2017"), is_no_class("chair")
+    (True, True, False)
+    """
+    plain = folder.lower().strip("_- 0123456789")
+    return re.fullmatch(SET, plain) is not None or split_of(folder) is not None
+
+
 def stacked_files(folder: Path, split: str, notes: list[str]) -> list[Path]:
     """Its .h5 files, where there are none its .npz files, of the split; none where there are neither."""
     for suffixes in (H5, (".npz",)):
-        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes and p.is_file())
+        files = sorted(
+            p for p in folder.iterdir() if p.suffix.lower() in suffixes and not is_litter(p.name) and p.is_file()
+        )
         files = [p for p in files if not is_mixed(require_inside(p, folder))]  # ours, unless it is named
         if files:
             return _checked(folder, _of_lists(folder, split, notes) or _by_name(folder, files, split, notes))
@@ -46,7 +62,7 @@ def stacked_files(folder: Path, split: str, notes: list[str]) -> list[Path]:
 
 def _of_lists(folder: Path, split: str, notes: list[str]) -> list[Path]:
     """Files of ModelNet40's own lists: a mixed set must not learn from test data."""
-    lists = {s: folder / f"{s}_files.txt" for s in ("train", "test")}
+    lists = {s: folder / f"{s}_files.txt" for s in ("train", "val", "test")}
     there = {s: path for s, path in lists.items() if os.path.isfile(path)}
     if split == "all":
         return []
@@ -67,7 +83,7 @@ def _by_name(folder: Path, files: list[Path], split: str, notes: list[str]) -> l
         train, words = sorted(train + named["val"]), "'train' or 'val'"  # as ShapeNetPart's loaders train
     if split == "all":
         return [p for p in files if not named["trainval"] or split_of(p.name) not in ("train", "val")]
-    chosen = named["test"] if split == "test" else train
+    chosen = named[split] if split in ("test", "val") else train
     if not chosen and files[0].suffix.lower() == ".npz":
         return files  # they may tell inside
     if split != "auto" and not chosen:

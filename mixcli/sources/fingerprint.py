@@ -4,14 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from mixcli.errors import MixError
 from mixcli.sources.contract import Part
 
 BLOCK = 1 << 20
 THREADS = min(8, (os.cpu_count() or 1) + 2)  # hashlib lets other threads run
+
+
+class Watched:
+    """Files that must stay as they are while they are read: their sizes and times of change, from the start on."""
+
+    def __init__(self, paths: Iterable[Path]):
+        self.was = {path: _state(path) for path in paths}
+
+    def check(self) -> None:
+        """MixError where one of them was changed."""
+        for path, was in self.was.items():
+            now = _state(path)
+            if now != was:
+                happened = "removed" if now is None else "changed"
+                raise MixError(
+                    f"was {happened} while it was read, so what was made of it may be of two states",
+                    at=path,
+                    advice="put it back as it was and --resume, or start again with --overwrite",
+                )
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Bytes, and the time of the last change in nanoseconds."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def describe(part: Part) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class PictureReader:
         self.source, self.size, self.fit, self.spool, self.note = source, size, Fit(*size), spool, note
         self.bad = BadSamples(source, classes)
         self.kept: np.ndarray | None = None
+        self.told = False  # whether the remarks of what was read first were
 
     def load(self, on_error: str = "raise") -> None:
         """See SampleReader.load."""
@@ -51,6 +52,7 @@ class PictureReader:
             for start in range(0, len(self.source), STRIDE):
                 rows = np.arange(start, min(start + STRIDE, len(self.source)))
                 self.kept[rows] = self._decode(rows)
+            self.tell()
         if on_error == "raise" and self.bad:
             raise self.error(min(self.bad))
 
@@ -59,7 +61,17 @@ class PictureReader:
         if self.kept is not None:
             return Pictures(self.kept[samples])
         wanted, place = np.unique(samples, return_inverse=True)
-        return Pictures(self._decode(wanted)[place])
+        pictures = Pictures(self._decode(wanted)[place])
+        if not self.told:
+            self.tell()
+        return pictures
+
+    def tell(self) -> None:
+        """See SampleReader.tell. Of pictures that are read as they are wanted, after the first and at the end."""
+        self.told = True
+        for part in self.source.parts:
+            for sentence in part.remarks.news("image"):
+                self.note(f"{part.path}: {sentence}")
 
     def error(self, sample: int) -> BadSample:
         """See SampleReader.error."""

@@ -10,6 +10,7 @@ from mixcli.sources.foreign import ForeignArgument
 from mixcli.sources.images.class_folders import listed_pictures
 from mixcli.sources.images.decode import SUFFIXES
 from mixcli.sources.images.image_part import PicturePart
+from mixcli.sources.images.labels import Labelled
 from mixcli.sources.images.opening import open_pictures
 from mixcli.sources.images.own_images import OwnPictures
 from mixcli.sources.named_files import Listed
@@ -27,7 +28,7 @@ class PictureSource(Numbered[PicturePart]):
     def __init__(self, paths: Sequence[Path | str | Listed], reading: Reading = Reading()):
         """paths: what opens the parts."""
         opened_by = [path if isinstance(path, Listed) else Path(path) for path in paths]
-        super().__init__(opened_by, [_opened(path, reading) for path in opened_by])
+        super().__init__(opened_by, [_scaled(_opened(path, reading), reading) for path in opened_by], reading)
         if reading.drop_background:
             raise no_background(self.paths[0])
 
@@ -46,6 +47,12 @@ def _named(argument: str | Listed) -> list[Path | Listed]:
         pictures, others = argument.split(SUFFIXES)
         return [*pictures, *others]
     return [*matching(argument)]
+
+
+def _scaled(part: PicturePart, reading: Reading) -> PicturePart:
+    if isinstance(part, Labelled):
+        part.sixteen.scale = reading.scale_16bit
+    return part
 
 
 def _opened(path: Path | Listed, reading: Reading) -> PicturePart:

@@ -59,6 +59,17 @@ class DenseShares:
         return dense
 
 
+class RowsOfShares:
+    """Soft labels of some rows of another's."""
+
+    def __init__(self, of: SoftLabels, rows: np.ndarray):
+        self.of, self.rows, self.classes = of, rows, of.classes
+
+    def dense(self, rows: np.ndarray) -> np.ndarray:
+        """See SoftLabels.dense."""
+        return self.of.dense(self.rows[rows])
+
+
 def no_distributions(shares: np.ndarray) -> np.ndarray:
     """Which rows of (r,C) floats are none -> (r,) bool; NaN is none."""
     return ~((shares >= 0).all(1) & (abs(shares.sum(1, dtype=np.float64) - 1) < SUM))

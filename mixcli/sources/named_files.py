@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from mixcli.errors import UsageError
+from mixcli.files.regular import in_litter, is_litter
 from mixcli.sources.class_names import read_names
 from mixcli.sources.labels import Labels
 
@@ -52,6 +53,7 @@ def listed(stream: BinaryIO) -> Listed:
         raise UsageError(f"more than {MOST_BYTES:,} bytes are no list of files", at="--in -")
     lines = data.split(b"\0") if b"\0" in data else [line.removesuffix(b"\r") for line in data.split(b"\n")]
     named = [os.path.split(os.fsdecode(line)) for line in lines if line.strip()]
+    named = [place for place in named if not (is_litter(place[1]) or in_litter(place[0].replace(os.sep, "/")))]
     if not named:
         raise UsageError("no file name came", at="--in -", advice="check the command before the pipe")
     place = {folder: _absolute(folder) for folder in {folder for folder, _ in named}}

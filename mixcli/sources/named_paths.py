@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixcli.errors import UsageError
+from mixcli.files.regular import is_litter
 from mixcli.sources.named_files import Listed
 
 
@@ -17,7 +18,7 @@ def matching(argument: str) -> list[Path]:
         return [Path(argument)]
     if not glob.has_magic(argument):
         raise UsageError("no such file or folder", at=f"--in {argument}")
-    paths = sorted(map(Path, glob.glob(argument)))
+    paths = sorted(path for path in map(Path, glob.glob(argument)) if not is_litter(path.name))
     if not paths:
         raise UsageError("no file matches", at=f"--in {argument}")
     return paths

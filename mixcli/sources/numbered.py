@@ -8,9 +8,13 @@ from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from mixcli.errors import MixError
+from mixcli.errors import MixError, UsageError
+from mixcli.files.regular import require_file
+from mixcli.sources.class_names import read_names
 from mixcli.sources.contract import Part, SoftLabels
 from mixcli.sources.named_files import Listed, Root
+from mixcli.sources.reading import Reading
+from mixcli.sources.stacked_arrays import MOST_CLASSES
 
 AnyPart = TypeVar("AnyPart", bound=Part)
 
@@ -27,18 +31,22 @@ class Numbered(Generic[AnyPart]):
     """See contract.Source; a source of clouds or of images adds what only it knows."""
 
     data: str  # "points" or "images"
+    reading = Reading()
 
-    def __init__(self, paths: Sequence[Path | Listed], parts: Sequence[AnyPart]):
+    def __init__(self, paths: Sequence[Path | Listed], parts: Sequence[AnyPart], reading: Reading):
         """paths: what each part was opened by."""
-        self.parts = list(parts)
+        self.parts, self.reading = list(parts), reading
         self.paths = [
             Root(part.path) if isinstance(path, Listed) else part.path for path, part in zip(paths, parts, strict=True)
         ]
         self.labels = np.concatenate([part.labels for part in parts])
-        self.class_names = _agreed(parts)
+        self.class_names = _given(reading, _agreed(parts), self.labels)
         self.starts = np.cumsum([0, *map(len, parts)])
         self.notes = [note for part in parts for note in part.notes]
         self._soft_classes = _soft_classes(parts, self.class_names)
+        self.notes += (
+            _about_labels(self.paths[0], self.labels, bool(self.class_names)) if not self._soft_classes else []
+        )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -85,6 +93,38 @@ def _agreed(parts: Sequence[Part]) -> tuple[str, ...] | None:
         if part.class_names != named[0].class_names:
             raise MixError(f"{named[0].path} and {part.path} differ in their classes", advice="mix them one by one")
     return named[0].class_names if named else None
+
+
+def _given(reading: Reading, known: tuple[str, ...] | None, labels: np.ndarray) -> tuple[str, ...] | None:
+    """Class names: the source's own, or those of the list that --class-names gives."""
+    if reading.class_names is None:
+        return known
+    where = f"--class-names {reading.class_names}"
+    given = read_names(require_file(reading.class_names)) or ()
+    if not given or len(set(given)) < len(given):
+        raise UsageError("names a class twice" if given else "names no class", at=where, advice="one name a line")
+    if known and known != given:
+        raise UsageError("the source names its classes itself, and otherwise", at=where, advice="leave it out")
+    if labels.max(initial=0) >= len(given):
+        told = f"names {len(given):,} classes, and there is a label {labels.max():,}"
+        raise UsageError(told, at=where, advice="labels count the names from 0")
+    return given
+
+
+def _about_labels(path: Path | str, labels: np.ndarray, named: bool) -> list[str]:
+    """Notes on classes without a sample, as those of labels that start at 1, and without names."""
+    notes = []
+    low, high = int(labels.min(initial=0 if not len(labels) else labels[0])), int(labels.max(initial=0))
+    if low > 0:
+        notes.append(f"{path}: its labels start at {low:,}, so there is no sample of class 0")
+    elif not named and low == 0 and high <= MOST_CLASSES:
+        empty = np.flatnonzero(np.bincount(labels, minlength=high + 1) == 0)
+        if len(empty):
+            are = f"{len(empty):,} of the {high + 1:,} classes have" if len(empty) > 1 else "a class has"
+            notes.append(f"{path}: {are} no sample, the first is {empty[0]:,}")
+    if not named:
+        notes.append(f"{path}: its classes have no names; --class-names FILE gives them, one a line")
+    return notes
 
 
 def _soft_classes(parts: Sequence[Part], names: tuple[str, ...] | None) -> int:

@@ -24,7 +24,7 @@ def reopened(dataset: Dataset, moved: list[str] | None = None) -> CloudSource | 
     Raises MixError if something is missing or of another size; whether it is the very same is `is_same`'s question.
     """
     files = dataset.manifest["source"]["files"]
-    reading = Reading(dataset.recipe["split"], dataset.recipe["drop_background"])
+    reading = Reading.of(dataset.recipe)
     told = moved or [f["path"] for f in files]
     try:
         where = listed.again(files, told)

@@ -15,6 +15,7 @@ from mixcli.sources.cloud_part import Wanted
 from mixcli.sources.clouds.stacked import check_data, check_point_labels, joined
 from mixcli.sources.contract import SoftLabels
 from mixcli.sources.labels import no_distributions
+from mixcli.sources.remarks import Remarks
 from mixcli.sources.stacked_arrays import check_labels, class_numbers, described
 
 ROWS = (".ply", ".png", ".jpg", ".webp", ".tar")  # files of rows in a folder
@@ -28,7 +29,7 @@ class Own:
     notes: tuple[str, ...] = ()
 
     def __init__(self, path: Path):
-        self.path, self.files = path, files_of(path)
+        self.path, self.files, self.remarks = path, files_of(path), Remarks()
         self.file = open_mixed(path)
         self.fields = self.file.names
         for name in ("data", "label"):
@@ -40,6 +41,11 @@ class Own:
         self.labels = class_numbers(path, self.file.read("label", 0, len(self)))
         self.shares = self._shares()
         self.class_names = self.file.class_names
+
+    @property
+    def since(self) -> int:
+        """See Part.since."""
+        return 1
 
     def _check_data(self) -> None:
         """MixError where 'data' is not what the kind of source needs."""
@@ -91,6 +97,11 @@ class OwnClouds(Own):
 
     drops_background = False
 
+    @property
+    def since(self) -> int:
+        """Normals are brought to length 1 since 2."""
+        return 2 if self.has_normals else 1
+
     def __init__(self, path: Path):
         super().__init__(path)
         self.points: int = self.data.shape[1]
@@ -116,7 +127,7 @@ class OwnClouds(Own):
         if len(seg.shape) == 3 and seg.shape[2] > 1:
             self.notes = (f"{self.path}: part labels of a mixed set are not mixed again",)
             return False
-        check_point_labels(self.path, "seg", seg, self.data)
+        check_point_labels(self.path, "seg", seg, (self.data.shape[0], self.data.shape[1]))
         return True
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from mixcli.datasets.recognise import is_mixed
 from mixcli.errors import MixError
 from mixcli.files import hdf5
 from mixcli.files.regular import require_file
 from mixcli.sources.arguments import READABLE, expand
-from mixcli.sources.cloud_part import CloudPart
+from mixcli.sources.cloud_part import CloudPart, Wanted
 from mixcli.sources.clouds.class_folders import class_folders
 from mixcli.sources.clouds.id_lists import id_list, listed_clouds
 from mixcli.sources.clouds.modelnet import H5Clouds
@@ -32,15 +34,32 @@ class CloudSource(Numbered[CloudPart]):
     def __init__(self, paths: Sequence[Path | str | Listed], reading: Reading = Reading()):
         """paths: what opens the parts, a manifest's among them; what the user names is for `open_source`."""
         opened_by = [path if isinstance(path, Listed) else Path(path) for path in paths]
-        super().__init__(opened_by, [_part(path, reading) for path in opened_by])
+        super().__init__(opened_by, [_part(path, reading) for path in opened_by], reading)
         if reading.drop_background and not any(part.drops_background for part in self.parts):
             raise no_background(self.paths[0])
 
     @property
     def points(self) -> int | None:
-        """Of every cloud; None where parts differ or do not say."""
+        """Of every cloud; None where parts differ or do not say, and where points with NaN are left out."""
+        if self.reading.drop_nan_points:
+            return None
         counts = {part.points for part in self.parts}
         return counts.pop() if len(counts) == 1 else None
+
+    def usual_points(self, of_a_mesh: int) -> int | str:
+        """How many points a cloud has, or why that cannot be told: of the first cloud, or, where points with NaN are
+        left out, of the one with the fewest left."""
+        if not self.reading.drop_nan_points:
+            first = self.parts[0].read(slice(0, 1), Wanted(of_a_mesh))[0]
+            return first if isinstance(first, str) else len(first)
+        fewest = None
+        for part in self.parts:
+            for row in range(len(part)):
+                cloud = part.read(slice(row, row + 1), Wanted(of_a_mesh))[0]
+                if not isinstance(cloud, str):
+                    left = int((~np.isnan(cloud).any(1)).sum())
+                    fewest = left if fewest is None or 0 < left < fewest else fewest
+        return fewest or "no point in it without a NaN"
 
     @property
     def has_normals(self) -> bool:

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rounded import read_geometry
 
 from mixcli.errors import MixError
 from mixcli.files.decimals import POWERS, decimals
-from mixcli.files.geometry import read_geometry
 from mixcli.jit import have_numba
 
 pytestmark = pytest.mark.skipif(not have_numba(), reason="no numba")

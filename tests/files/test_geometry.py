@@ -10,10 +10,11 @@ import tracemalloc
 import numpy as np
 import pytest
 from ply_files import write_ply
+from rounded import read_geometry
 
 from mixcli.errors import MixError, UsageError
 from mixcli.files import text_rows
-from mixcli.files.geometry import SUFFIXES, Geometry, read_geometry
+from mixcli.files.geometry import SUFFIXES, Geometry
 
 POINTS = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 TETRAHEDRON = "0 0 0\n1 0 0\n0 1 0\n0 0 1\n"

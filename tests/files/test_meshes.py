@@ -4,9 +4,10 @@ import json
 import h5py
 import numpy as np
 import pytest
+from rounded import read_geometry
 from scipy.spatial import cKDTree
 
-from mixcli.files.geometry import Geometry, read_geometry
+from mixcli.files.geometry import Geometry
 from mixcli.files.meshes import sample_surface
 
 # A floor of area 8 in two triangles, a wall of area 2 and a triangle without area.

@@ -3,13 +3,14 @@ import pickle
 
 import numpy as np
 import pytest
+from rounded import read_geometry
 
 from mixcli.errors import MixError
-from mixcli.files.geometry import read_geometry
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.normal(size=(30, 3))
-ROWS = np.hstack([POINTS, POINTS, np.arange(30)[:, None] % 4])
+NORMALS = POINTS / np.linalg.norm(POINTS, axis=1, keepdims=True)
+ROWS = np.hstack([POINTS, NORMALS, np.arange(30)[:, None] % 4])
 
 
 def read(folder, array, limit=None, **options):

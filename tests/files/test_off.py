@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from rounded import read_geometry
 
 from mixcli.errors import MixError
-from mixcli.files.geometry import read_geometry
 
 POINTS = "0 0 0\n1 0 0\n1 1 0\n0 1 0.5\n"
 CORNERS = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0.5]]

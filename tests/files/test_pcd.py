@@ -3,9 +3,9 @@ import struct
 import h5py
 import numpy as np
 import pytest
+from rounded import read_geometry
 
 from mixcli.errors import MixError
-from mixcli.files.geometry import read_geometry
 from mixcli.files.lzf import decompress
 
 RNG = np.random.default_rng(0)

@@ -3,9 +3,9 @@ import struct
 import numpy as np
 import pytest
 from ply_files import write_ply
+from rounded import read_geometry
 
 from mixcli.errors import MixError
-from mixcli.files.geometry import read_geometry
 from mixcli.files.ply import read_ply_columns
 
 RNG = np.random.default_rng(0)

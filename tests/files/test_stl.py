@@ -2,9 +2,9 @@ import struct
 
 import numpy as np
 import pytest
+from rounded import read_geometry
 
 from mixcli.errors import MixError
-from mixcli.files.geometry import read_geometry
 
 CORNERS = np.random.default_rng(0).normal(size=(4, 3, 3)).astype(np.float32)
 FACETS = b"".join(struct.pack("<12fH", 0, 0, 1, *triangle.ravel(), 0) for triangle in CORNERS)

@@ -2,10 +2,10 @@ import os
 
 import numpy as np
 import pytest
+from rounded import read_geometry
 
 from mixcli.errors import MixError
 from mixcli.files import text_rows
-from mixcli.files.geometry import read_geometry
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.normal(size=(30, 3)).round(3)
@@ -67,7 +67,7 @@ def test_colours_are_no_normals(tmp_path):
     for columns in ((POINTS, colours), (POINTS, colours, SEG)):
         found = read(tmp_path, text(*columns))
         assert found.normals is None and found.seg is None
-    axes = np.eye(3)[RNG.integers(0, 3, 30)]
+    axes = np.eye(3)[RNG.integers(0, 3, 30)] * RNG.choice([-1, 1], (30, 1))
     assert np.array_equal(read(tmp_path, text(POINTS, axes)).normals, np.float32(axes)), "whole, but of unit length"
 
 
@@ -95,7 +95,7 @@ def test_one_point(tmp_path):
         ("0 0\n1 1\n", "rows have 2 numbers; a point needs three"),
         ("x y z\n# nothing\n\n", "no row of numbers; write one point a line"),
         (b"\xff\xfe0\x00 \x00", "is not a number|no row of numbers"),
-        (text(POINTS, NORMALS, SEG + 0.5), "the part label of point 0 is 0.5, not a whole number"),
+        ("x y z seg\n" + text(POINTS, SEG + 0.5), "the seg of point 0 is 0.5, not a whole number"),
     ],
 )
 def test_damaged_files(tmp_path, content, reason):

@@ -42,8 +42,8 @@ def refusals(path):
 
 
 LABELS = {
-    "floats": (NUMBERS + 0.5, "'label' is (6,) float64; expected 6 integers, one a cloud"),
-    "one-hot": (np.eye(3, dtype=np.int64)[NUMBERS], "'label' is (6, 3) int64; expected 6 integers, one a cloud"),
+    "too few": (np.arange(5), "'label' is (5,) int64; expected 6 integers, one a cloud"),
+    "booleans": (NUMBERS > 0, "'label' is (6,) bool; expected 6 integers, one a cloud"),
     "byte strings": (np.array([b"a", b"b", b"c"])[NUMBERS], "'label' is (6,) |S1; expected 6 integers, one a cloud"),
 }
 
@@ -117,7 +117,7 @@ def words(path):
 FOLDERS = {
     "no class folders": ({"a_ply": ply, "b_ply": ply}, "has clouds but no class folders; put "),
     "a class without clouds": ({"a__1_ply": ply, "b__1_md": words}, "b: no cloud in this class folder"),
-    "splits above the classes": ({"train__a__1_ply": ply, "test__a__1_ply": ply}, "its folders are splits"),
+    "splits that are no folders of classes": ({"train__1_ply": ply, "test__1_ply": ply}, "its folders are splits"),
     "texts": ({"a__1_txt": cloud, "b__1_md": words}, "b: no cloud in this class folder"),
     "one cloud": ({"a_ply": ply}, "has clouds but no class folders; put a.ply into a folder"),
 }

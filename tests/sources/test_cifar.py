@@ -105,13 +105,6 @@ def test_cifar_10(ten):
     assert part.notes[0].startswith(f"{root}: read 'data_batch_1', 'data_batch_2', 'data_batch_3' and 2 more of")
 
 
-def test_pixels_stay_in_the_file(ten):
-    stack = cifar_folder(ten[0]).stacks[0]
-    while not isinstance(stack, np.memmap) and stack.base is not None:
-        stack = stack.base
-    assert isinstance(stack, np.memmap) or "mmap" in type(stack).__name__
-
-
 def test_splits(ten):
     root, _, (pixels, labels) = ten
     part = cifar_folder(root, "test")

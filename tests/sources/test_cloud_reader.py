@@ -11,6 +11,7 @@ import mixcli.sources.cloud_reader
 from mixcli.errors import BadSample, UsageError
 from mixcli.sources.cloud_part import Wanted
 from mixcli.sources.cloud_reader import Carried, Preparation, Reader
+from mixcli.sources.remarks import Remarks
 from mixcli.sources.source import CloudSource, open_source
 
 
@@ -21,6 +22,7 @@ class Ragged:
     has_normals = has_seg = random_access = True
     drops_background = preload = False
     shares = None
+    remarks = Remarks()
 
     def __init__(self, *sizes):
         rng = np.random.default_rng(0)
@@ -28,6 +30,7 @@ class Ragged:
         self.clouds = [s if isinstance(s, str) else rng.uniform(-1, 1, (s, 7)).astype(np.float32) for s in sizes]
         for cloud in self.clouds:
             if not isinstance(cloud, str):
+                cloud[:, 3:6] /= np.linalg.norm(cloud[:, 3:6], axis=1, keepdims=True)
                 cloud[:, 6] = np.arange(len(cloud))
 
     def __len__(self):
@@ -160,6 +163,7 @@ def test_unit_sphere(tmp_path):
 def test_normals(tmp_path):
     rng = np.random.default_rng(0)
     clouds, normals = rng.uniform(-1, 1, (2, 4, 16, 3)).astype(np.float32)
+    normals /= np.linalg.norm(normals, axis=2, keepdims=True)
     source = open_source([str(write_h5(tmp_path / "a.h5", clouds, np.zeros(4, int), normal=normals))])[0]
     found = reader_of(source, points=8, normals=True).read(np.array([3, 1]))
     assert (found.values == np.concatenate([clouds, normals], 2)[[3, 1], :8]).all()

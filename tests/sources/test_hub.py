@@ -119,7 +119,7 @@ def test_other_lists_are_no_picture_source(root):
         ('{"file_name": "gone.png", "label": 0}', "gone.png is not there or is no regular file; copy it there"),
         ('{"file_name": "metadata.jsonl", "label": 0}', "names no picture"),
         ('{"file_name": "2.png"}', r"no 'label' beside file_name \(it has 'file_name'\)"),
-        ('{"file_name": "2.png", "label": 1.0}', "label 1.0 is no whole number"),
+        ('{"file_name": "2.png", "label": 1.5}', "label 1.5 is no whole number"),
         ('{"file_name": "2.png", "label": true}', "label True is no whole number"),
         ('{"file_name": "2.png", "label": null}', "label None is no whole number"),
         ('{"file_name": "2.png", "label": "cat"}', "label 'cat' is a name, those before it are a number"),

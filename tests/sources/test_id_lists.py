@@ -14,7 +14,9 @@ from mixcli.sources.source import CloudSource, open_source
 
 def cloud(path, columns, separator, seed=0):
     path.parent.mkdir(parents=True, exist_ok=True)
-    values = np.random.default_rng(seed).uniform(-1, 1, (8, columns)).round(4).astype(np.float32)
+    values = np.random.default_rng(seed).uniform(-1, 1, (8, columns))
+    values[:, 3:6] /= np.linalg.norm(values[:, 3:6], axis=1, keepdims=True)
+    values = values.round(4).astype(np.float32)
     if columns == 7:
         values[:, 6] = np.arange(8) % 4
     np.savetxt(path, values, "%.4f", separator)
@@ -61,7 +63,7 @@ def test_the_train_list_of_a_folder(modelnet):
     assert source.paths == [modelnet / "modelnet40_train.txt"] and "clouds of modelnet40_train.txt" in notes[0]
     assert source.has_normals and not source.has_seg and source.points is None
     assert [p.name for p in source.parts[0].files[:2]] == ["modelnet40_train.txt", "modelnet40_shape_names.txt"]
-    values = np.loadtxt(modelnet / "airplane" / "airplane_0002.txt", delimiter=",", dtype=np.float32)
+    values = np.loadtxt(modelnet / "airplane" / "airplane_0002.txt", delimiter=",")
     assert (source.parts[0].read(slice(0, 1), Wanted(5, True, normals=True))[0] == values[:6]).all()
 
 
@@ -148,7 +150,7 @@ def test_shapenet_trains_on_train_and_val(shapenet):
     assert source.labels.tolist() == [1, 0, 0] and source.class_names == ("Mug", "Airplane")
     assert "shuffled_train_file_list.json and shuffled_val_file_list.json" in notes[0]
     assert source.has_normals and source.has_seg
-    values = np.loadtxt(shapenet / "02691156" / "b.txt", dtype=np.float32)
+    values = np.loadtxt(shapenet / "02691156" / "b.txt")
     assert (source.parts[0].read(slice(0, 1), Wanted(8, True, True, True))[0] == values).all()
     assert (CloudSource(source.paths).labels == source.labels).all()
 

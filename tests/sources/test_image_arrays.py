@@ -186,7 +186,7 @@ def test_clouds_are_no_pictures(write):
         ({"data": np.zeros((9, 0, 4, 3), np.uint8), "label": LABEL}, "that is no picture"),
         ({"data": COLOUR}, "no 'label' or 'labels' or 'y' beside 'data'"),
         ({"data": COLOUR, "label": LABEL[:-1]}, "expected 9 integers, one a picture"),
-        ({"data": COLOUR, "label": LABEL.astype(float)}, "expected 9 integers, one a picture"),
+        ({"data": COLOUR, "label": LABEL + 0.5}, "is no class number"),
         (
             {"data": COLOUR, "label": LABEL, "soft_label": LABEL},
             r"'soft_label' is \(9,\) int64; expected \(9, classes\)",

@@ -11,7 +11,6 @@ from mixcli.data.prepared_clouds import NORMALIZE
 from mixcli.errors import BadSample, CheckpointError, UsageError
 from mixcli.pipeline.job import Job
 from mixcli.pipeline.kinds.contract import Settled
-from mixcli.sources.cloud_part import Wanted
 from mixcli.sources.cloud_reader import Carried, Preparation, Reader
 from mixcli.sources.source import open_source
 
@@ -42,10 +41,10 @@ class PointClouds:
         """With a number of points: as asked, or as many as the source's clouds have, or else its first one."""
         if job.points or self.source.points:
             return replace(job, points=job.points or self.source.points)
-        first = self.source.parts[0].read(slice(0, 1), Wanted(MESH_POINTS))[0]
-        if isinstance(first, str):
-            raise BadSample(*self.source.address(0), first, "--points says how many points to take")
-        return replace(job, points=len(first))
+        points = self.source.usual_points(MESH_POINTS)
+        if isinstance(points, str):
+            raise BadSample(*self.source.address(0), points, "--points says how many points to take")
+        return replace(job, points=points)
 
     def probe(self, job: Job, model: Classifier) -> Tensor:
         """A cloud. (1,N,C) f32."""

@@ -10,11 +10,13 @@ import numpy as np
 
 from mixcli.errors import UsageError
 from mixcli.files.geometry import SUFFIXES
-from mixcli.files.regular import require_folder, require_inside
+from mixcli.files.regular import is_litter, require_folder, require_inside
 from mixcli.sources.class_names import SHAPE_NAMES, read_names
 from mixcli.sources.clouds.cloud_files import CloudFiles, Placed
 from mixcli.sources.clouds.recognise import holds_clouds
+from mixcli.sources.file_splits import is_no_class, split_of
 from mixcli.sources.foreign import ForeignArgument
+from mixcli.sources.images.splits import SPLIT_OF
 from mixcli.sources.labels import Labels
 
 SPLITS = ("train", "test", "val")
@@ -44,7 +46,14 @@ def class_folders(root: Path, split: str = "auto") -> CloudFiles:
     Foreign where no folder seems to have any.
     """
     top = scan(root, root)
+    if inner := _wrapped(root, top):
+        return class_folders(inner, split)
+    if splits := _splits(root, top):
+        return _of_split_folders(root, top, splits, split)
     names, listing = _order(root, top)
+    if len({told for told in map(split_of, names) if told}) > 1:
+        train = next((name for name in names if split_of(name) == "train"), names[0])
+        raise UsageError("its folders are splits, not classes", at=root, advice=f"give {root / train}")
     others = [name for name in (*top.files, *top.others) if name not in LISTS]
     clouds: list[Found] = []
     for label, name in enumerate(names):
@@ -54,8 +63,58 @@ def class_folders(root: Path, split: str = "auto") -> CloudFiles:
         clouds += members
     notes = [_left_out(root, others)] if others else []
     chosen = sorted(_of_split(root, clouds, split, names, notes))
+    notes += _one_class(root, names)
     labels = Labels(np.array([f.label for f in chosen], np.int64), names)
     return CloudFiles(root, Placed(root, [f.name for f in chosen]), labels, listing, notes)
+
+
+def _wrapped(root: Path, top: Scan) -> Path | None:
+    """The folder inside `root` that holds splits, or splits below classes, where it stands there alone."""
+    if top.files or len(top.folders) != 1 or top.folders[0].lower() in SPLIT_OF:
+        return None
+    only = root / top.folders[0]
+    inner = scan(only, root)
+    return only if not inner.files and _splits(only, inner) else None
+
+
+def _splits(root: Path, top: Scan) -> dict[str, str]:
+    """Folders that are splits and hold the classes' folders; none where folders are classes."""
+    named = {name: SPLIT_OF[name.lower()] for name in top.folders if name.lower() in SPLIT_OF}
+    inner = [scan(root / name, root) for name in named]
+    return named if len(named) == len(top.folders) and any(i.folders and not i.files for i in inner) else {}
+
+
+def _of_split_folders(root: Path, top: Scan, splits: dict[str, str], split: str) -> CloudFiles:
+    """root/<split>/<class>/<file>."""
+    others, clouds = [name for name in (*top.files, *top.others) if name not in LISTS], list[Found]()
+    inner = {name: scan(root / name, root) for name in splits}
+    folders = sorted({folder for of in inner.values() for folder in of.folders})
+    names, listing = _order(root, Scan(top.files, folders, []))
+    for name, of in inner.items():
+        others += [f"{name}/{other}" for other in (*of.files, *of.others)]
+        for folder in of.folders:
+            place = f"{name}/{folder}"
+            direct = scan(root / place, root)
+            clouds += [Found(names.index(folder), file, splits[name], f"{place}/{file}") for file in direct.files]
+            others += [f"{place}/{other}" for other in (*direct.folders, *direct.others)]
+    notes = [_left_out(root, others)] if others else []
+    chosen = sorted(_of_split(root, clouds, split, names, notes))
+    if not chosen:
+        advice = "give the folder that holds a folder for each class"
+        raise UsageError("no cloud in the class folders of its splits", at=root, advice=advice)
+    notes += _one_class(root, names)
+    labels = Labels(np.array([f.label for f in chosen], np.int64), names)
+    return CloudFiles(root, Placed(root, [f.name for f in chosen]), labels, listing, notes)
+
+
+def _one_class(root: Path, names: tuple[str, ...]) -> list[str]:
+    """A note that all clouds are of one class, if they are; UsageError where it is named as no class is."""
+    if len(names) > 1:
+        return []
+    if is_no_class(names[0]):
+        advice = "give the folder that holds a folder for each class"
+        raise UsageError(f"all of its clouds would be of one class, {names[0]!r}", at=root, advice=advice)
+    return [f"{root}: all of its clouds are of one class, {names[0]!r}"]
 
 
 def scan(folder: Path, root: Path) -> Scan:
@@ -64,8 +123,9 @@ def scan(folder: Path, root: Path) -> Scan:
     folders: list[str] = []
     others: list[str] = []
     for entry in os.scandir(require_folder(folder)):
-        hidden = entry.name.startswith((".", "__MACOSX"))
-        kind = others if hidden else _kind(entry, files, folders, others)
+        if is_litter(entry.name):
+            continue
+        kind = _kind(entry, files, folders, others)
         if entry.is_symlink() and kind is not others:
             require_inside(Path(entry.path), root)
         kind.append(entry.name)
@@ -107,11 +167,11 @@ def _class(root: Path, label: int, name: str, others: list[str]) -> list[Found]:
     clouds = [Found(label, file, "", f"{name}/{file}") for file in direct.files]
     others += [f"{name}/{other}" for other in direct.others]
     for folder in direct.folders:
-        if folder not in SPLITS:
+        if folder.lower() not in SPLIT_OF:
             others.append(f"{name}/{folder}")
             continue
         inner = scan(root / name / folder, root)
-        clouds += [Found(label, file, folder, f"{name}/{folder}/{file}") for file in inner.files]
+        clouds += [Found(label, file, SPLIT_OF[folder.lower()], f"{name}/{folder}/{file}") for file in inner.files]
         others += [f"{name}/{folder}/{other}" for other in (*inner.folders, *inner.others)]
     return clouds
 

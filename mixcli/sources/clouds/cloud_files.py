@@ -13,16 +13,15 @@ from typing import NamedTuple
 import numpy as np
 
 from mixcli.errors import MixError
-from mixcli.files.geometry import read_geometry
+from mixcli.files.geometry import carries, read_geometry
 from mixcli.files.meshes import sample_surface
-from mixcli.files.shape import Geometry
+from mixcli.files.shape import Carries, Geometry
 from mixcli.sources.cloud_part import Wanted
 from mixcli.sources.clouds.stacked import joined
 from mixcli.sources.labels import Labels
+from mixcli.sources.remarks import Remarks
 
 THREADS = min(8, (os.cpu_count() or 1) + 2)
-LOOKED_AT = 16  # files that are opened in search of one that can be read
-A_LOOK = Wanted(points=16, first=True)  # shows what the points of a file carry
 
 
 class Placed(NamedTuple):
@@ -32,25 +31,19 @@ class Placed(NamedTuple):
     names: Sequence[str]
 
 
-class Carries(NamedTuple):
-    """What points have beside their places."""
-
-    normals: bool
-    seg: bool
-
-
 class CloudFiles:
     """Labelled files, numbered in the order given."""
 
     random_access, preload = True, False
     points = shares = None
+    since = 2
     drops_background = False
 
     def __init__(
         self, path: Path, files: Placed, labels: Labels, lists: Sequence[Path] = (), notes: Sequence[str] = ()
     ):
         """path: what opens this part again. lists: the files that say the labels or their names."""
-        self.path, self.names, self.notes = path, files.names, tuple(notes)
+        self.path, self.names, self.notes, self.remarks = path, files.names, tuple(notes), Remarks()
         self.labels, self.class_names = labels.hard, labels.names
         self.clouds = [files.root / name for name in files.names]
         self.files = [*lists, *self.clouds]
@@ -63,20 +56,35 @@ class CloudFiles:
 
     @property
     def has_normals(self) -> bool:
-        return self._looked_at.normals
+        """Whether all files have some; where only some do, they are left out, and that is remarked."""
+        return self._all_have("normals", [one is not None and one.normals for one in self._looked_at])
 
     @property
     def has_seg(self) -> bool:
-        return self._looked_at.seg
+        """The same of part labels."""
+        return self._all_have("part labels", [one is not None and one.seg for one in self._looked_at])
+
+    def _all_have(self, what: str, have: list[bool]) -> bool:
+        without = sum(one is not None for one in self._looked_at) - sum(have)
+        if not any(have) or not without:
+            return any(have)
+        for row, has in enumerate(have):
+            if has:
+                self.remarks.add(f"{what} are left out, since {_others(without)} none", row)
+        return False
 
     @cached_property
-    def _looked_at(self) -> Carries:
-        """Of the first file that can be read."""
-        for row in range(min(len(self), LOOKED_AT)):
-            shape = self._geometry(row, A_LOOK)
-            if not isinstance(shape, str):
-                return Carries(shape.normals is not None, shape.seg is not None)
-        return Carries(False, False)
+    def _looked_at(self) -> list[Carries | None]:
+        """Of every file; None where it cannot be read."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            return list(pool.map(self._look, self.clouds, chunksize=64))
+
+    @staticmethod
+    def _look(path: Path) -> Carries | None:
+        try:
+            return carries(path)
+        except (MixError, ValueError):
+            return None
 
     def read(self, rows: slice | np.ndarray, wanted: Wanted) -> list[np.ndarray | str]:
         """See CloudPart.read."""
@@ -88,6 +96,8 @@ class CloudFiles:
         shape = self._geometry(row, wanted)
         if isinstance(shape, str):
             return shape
+        for remark in shape.remarks:
+            self.remarks.add(remark, row)
         columns, seg = [shape.points[None]], None
         if wanted.normals:
             if shape.normals is None:
@@ -114,3 +124,7 @@ class CloudFiles:
             return f"{e.reason}; {e.advice}" if e.advice else e.reason
         except ValueError as e:
             return str(e)
+
+
+def _others(count: int) -> str:
+    return f"{count:,} other files have" if count > 1 else "another file has"

@@ -51,7 +51,7 @@ def id_lists(root: Path, split: str, notes: list[str]) -> list[Path]:
     there = {s: root / f"modelnet{size}_{s}.txt" for s in ("train", "test")}
     there = {s: path for s, path in there.items() if os.path.isfile(path)}
     wanted = "train" if split == "auto" and "train" in there else split
-    if wanted not in ("train", "test"):
+    if wanted not in ("train", "val", "test"):
         return list(there.values())
     if wanted not in there:
         raise UsageError(f"no modelnet{size}_{wanted}.txt in {root}", at=f"--split {split}", advice="leave --split out")

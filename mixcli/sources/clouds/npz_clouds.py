@@ -1,4 +1,4 @@
-"""Clouds in .npz: `data` or `points` (n,P,3), or (n,P,6) with normals, `label` or `labels` (n,), and what may be there:
+"""Clouds in .npz: `data` or `points` (n,P,3) or more channels, `label` or `labels` (n,) or (n,C), and perhaps:
 
 `normal` (n,P,3), `seg` or `pid` (n,P), `class_names` or `names`, and `split` (n,), which says train or test.
 """
@@ -6,60 +6,70 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from mixcli.errors import MixError, UsageError
 from mixcli.files.npz_arrays import Member, Npz
+from mixcli.files.rows_on_disk import RowsOnDisk
 from mixcli.sources.class_names import names_beside
 from mixcli.sources.cloud_part import Wanted
-from mixcli.sources.clouds.stacked import check_data, check_point_labels, joined
+from mixcli.sources.clouds.stacked import Arranged, check_point_labels, left_out_beside
 from mixcli.sources.foreign import Foreign
-from mixcli.sources.stacked_arrays import check_labels, class_numbers, described
+from mixcli.sources.labels import RowsOfShares
+from mixcli.sources.remarks import Remarks
+from mixcli.sources.stacked_arrays import described, labels_of
 
 STRINGS = "US"
 MOST_CLASSES = 100_000  # more names are no list of classes
 
+READ = ("data", "points", "label", "labels", "normal", "normals", "seg", "pid", "class_names", "names", "split")
 
-class Values(NamedTuple):
-    """The arrays of a file."""
 
-    data: np.ndarray
-    normal: np.ndarray | None
-    part: np.ndarray | None
+class Rows:
+    """An array of the file, decoded or opened when its rows are first asked for."""
+
+    def __init__(self, member: Member):
+        self.member, self.shape, self.dtype = member, member.shape, member.dtype
+
+    @cached_property
+    def _values(self) -> np.ndarray | RowsOnDisk:
+        return self.member.rows()
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        return self._values[rows]
 
 
 class NpzClouds:
     """One file, the rows of one split. Nothing but the labels is read before `read` asks for it."""
 
     random_access, preload = True, False
-    shares = None
     drops_background = False
+    since = 2
     names: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
     def __init__(self, path: Path, split: str = "auto"):
         """Foreign where the file has no clouds."""
-        self.path, self.files = path, [path]
+        self.path, self.files, self.remarks = path, [path], Remarks()
         self.arrays = Npz(path)
-        self.data = self._required("data", "points", missing=Foreign)
+        data, normal = self._required("data", "points", missing=Foreign), self._first("normal", "normals")
         label = self._required("label", "labels", missing=MixError)
-        check_data(path, self.data.name, self.data, "3 or 6", (3, 6))
-        check_labels(path, label.name, label, self.data.shape[0])
-        self.normal = self._first("normal", "normals")
-        if self.normal is not None and self.normal.shape != (*self.data.shape[:2], 3):
-            self.normal = None
-        self.part = self._first("seg", "pid")
-        if self.part is not None:
-            check_point_labels(path, self.part.name, self.part, self.data)
-        self.rows = self._of_split(split)
-        self.labels = class_numbers(path, label.array())[self.rows]
-        self.points = self.data.shape[1]
-        self.has_normals = self.normal is not None or self.data.shape[2] == 6
-        self.has_seg = self.part is not None
+        self.count = data.shape[0] if data.shape else 0
+        self.clouds = Arranged(path, data.name, Rows(data), normal and Rows(normal))
+        self.points = self.clouds.points
+        part = self._first("seg", "pid")
+        if part is not None:
+            check_point_labels(path, part.name, part, (self.count, self.points))
+            self.clouds.seg = Rows(part)
+        labels = labels_of(path, label.name, label, label.array, self.count)
+        self.rows, split_note = self._of_split(split)
+        self.labels = labels.hard[self.rows]
+        self.shares = labels.soft and RowsOfShares(labels.soft, self.rows)
+        beside = left_out_beside(path, self._others(), self.count, self.points)
+        self.notes = (*self.clouds.notes, *beside, *split_note)
         self.class_names = self._class_names() or names_beside(path)
 
     def __len__(self) -> int:
@@ -70,19 +80,24 @@ class NpzClouds:
 
     def read(self, rows: slice | np.ndarray, wanted: Wanted) -> np.ndarray:
         """See CloudPart.read."""
-        every, limit = self.rows[rows], wanted.limit
-        data, normal, part = self._values
-        columns = [data[every, :limit, :3]]
-        if wanted.normals:
-            columns.append(data[every, :limit, 3:] if normal is None else normal[every, :limit])
-        seg = part[every, :limit] if wanted.seg and part is not None else None
-        return joined(self.path, columns, seg)
+        return self.clouds.joined(self.rows[rows], wanted, wanted.limit)
 
-    @cached_property
-    def _values(self) -> Values:
-        """Decoded once."""
-        normal, part = (None if member is None else member.array() for member in (self.normal, self.part))
-        return Values(self.data.array(), normal, part)
+    @property
+    def has_normals(self) -> bool:
+        return self.clouds.has_normals
+
+    @property
+    def has_seg(self) -> bool:
+        return self.clouds.has_seg
+
+    def _others(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the arrays that are not read."""
+        shapes = {}
+        for name in self.arrays.names:
+            if name not in READ:
+                with suppress(MixError):  # what is not read need not be readable
+                    shapes[name] = self.arrays.member(name).shape
+        return shapes
 
     def _first(self, *names: str) -> Member | None:
         return next((self.arrays.member(name) for name in names if name in self.arrays.names), None)
@@ -105,14 +120,14 @@ class NpzClouds:
             )
         return _strings(names)
 
-    def _of_split(self, split: str) -> np.ndarray:
-        """Rows (r,) i64 of a split, ascending; with a note where that is not all of them."""
-        every = np.arange(self.data.shape[0])
+    def _of_split(self, split: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Rows (r,) i64 of a split, ascending, and a note where that is not all of them."""
+        every, notes = np.arange(self.count), tuple[str, ...]()
         told = self._first("split")
-        if told is None and split in ("train", "test"):
-            self.notes = (f"{self.path}: does not tell train from test, so all of it is read, whatever --split says",)
+        if told is None and split in ("train", "val", "test"):
+            notes = (f"{self.path}: does not tell train from test, so all of it is read, whatever --split says",)
         if told is None or split == "all":
-            return every
+            return every, notes
         if told.dtype.kind not in STRINGS or told.shape != every.shape:
             raise MixError(
                 f"'split' is {described(told)}", at=self.path, advice=f"expected {len(every)} strings like 'train'"
@@ -125,8 +140,8 @@ class NpzClouds:
             )
         if split == "auto" and 0 < len(rows) < len(every):
             more = "--split all reads everything"
-            self.notes = (f"{self.path}: read the {len(rows):,} of {len(every):,} clouds of split 'train'; {more}",)
-        return rows if len(rows) else every
+            notes = (f"{self.path}: read the {len(rows):,} of {len(every):,} clouds of split 'train'; {more}",)
+        return rows if len(rows) else every, notes
 
 
 def _strings(member: Member) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from mixcli.files.geometry import SUFFIXES
+from mixcli.files.regular import is_litter
 
 NUMBER = re.compile(rb"[-+]?\d*\.?\d+([eE][-+]?\d+)?")
 TEXTS = (".txt", ".csv")  # of which many hold no cloud but labels, lists or remarks
@@ -46,7 +47,7 @@ def _is_cloud(path: str) -> bool:
 def _files(folder: Path | str, depth: int) -> Iterator[str]:
     try:
         with os.scandir(folder) as scan:
-            paths = [entry.path for entry in islice(scan, ENTRIES) if not entry.name.startswith(".")]
+            paths = [entry.path for entry in islice(scan, ENTRIES) if not is_litter(entry.name)]
     except OSError:
         return
     yield from filter(os.path.isfile, paths)

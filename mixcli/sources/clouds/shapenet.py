@@ -17,7 +17,13 @@ from mixcli.sources.labels import Labels
 
 CATEGORIES = "synsetoffset2category.txt"
 SPLIT_LISTS = {s: f"train_test_split/shuffled_{s}_file_list.json" for s in ("train", "val", "test")}
-WANTED = {"auto": ("train", "val"), "train": ("train", "val"), "test": ("test",), "all": ("train", "val", "test")}
+WANTED = {
+    "auto": ("train", "val"),
+    "train": ("train", "val"),
+    "val": ("val",),
+    "test": ("test",),
+    "all": ("train", "val", "test"),
+}
 
 
 def is_shapenet(root: Path) -> bool:

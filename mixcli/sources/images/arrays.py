@@ -17,6 +17,7 @@ from mixcli.datasets.manifest_text import parsed_names
 from mixcli.errors import MixError
 from mixcli.files import hdf5
 from mixcli.files.npz_arrays import Npz
+from mixcli.files.rows_on_disk import RowsOnDisk
 from mixcli.sources.file_splits import H5
 from mixcli.sources.images.labels import MOST_CLASSES, names_beside
 from mixcli.sources.images.splits import WORDS, wanted
@@ -91,7 +92,7 @@ class Store(Protocol):
 
 
 class NpzStore:
-    """The arrays of an .npz file. A stored one is mapped, a deflated one is decoded whole."""
+    """The arrays of an .npz file. A large stored one is read by rows, others are decoded whole."""
 
     random_access, preload = True, False
 
@@ -103,7 +104,7 @@ class NpzStore:
         return self.arrays.member(name)
 
     def pictures(self, name: str) -> Pixels:
-        return self.whole(name)
+        return self.arrays.member(name).rows()
 
     def whole(self, name: str) -> np.ndarray:
         return self.arrays.member(name).array()
@@ -113,7 +114,7 @@ class NpzStore:
 
 
 class H5Store:
-    """The datasets of an HDF5 file. One in a single piece is mapped, others are read by runs of rows."""
+    """The datasets of an HDF5 file. One in a single piece is read past the library, others by runs of rows."""
 
     def __init__(self, path: Path):
         self.path, self.file = path, hdf5.open_h5(path)
@@ -127,7 +128,7 @@ class H5Store:
         item = hdf5.checked(self.path, self.file, name)
         start = item.id.get_offset()
         if start is not None and start + item.nbytes <= self.path.stat().st_size:
-            return np.memmap(self.path, item.dtype, "r", start, item.shape).view(np.ndarray)
+            return RowsOnDisk(self.path, item.dtype, item.shape, start)
         self.random_access, self.preload = item.chunks is not None and item.chunks[0] == 1, True
         return Chunked(self.path, item)
 
@@ -191,7 +192,7 @@ def _labels(store: Store, pair: Pair) -> Labels:
     shape, kind = tuple(item.shape), np.dtype(item.dtype).kind
     if len(shape) == 2 and 1 < shape[1] <= MOST_CLASSES and shape[0] == count and kind in "fiu":
         return _by_class(store, label, kind)
-    if shape not in ((count,), (count, 1)) or kind not in "iu":
+    if shape not in ((count,), (count, 1)) or kind not in "iuf":
         raise MixError(
             f"'{label}' is {described(item)}", at=store.path, advice=f"expected {count} integers, one a picture"
         )

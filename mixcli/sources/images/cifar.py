@@ -5,7 +5,6 @@ The batches are pickles; they are read without unpickling anything.
 
 from __future__ import annotations
 
-import mmap
 import os
 import re
 from pathlib import Path
@@ -21,6 +20,7 @@ from mixcli.sources.images.stacked import Stack, Stacked
 from mixcli.sources.labels import Labels
 
 SIDE = 32
+MOST_BYTES = 1 << 30  # of one file
 BATCH = re.compile(r"(data_batch_\d+)|(test_batch)|(train)|(test)")
 META = ("batches.meta", "meta")
 FOLDERS = ("", "cifar-10-batches-py", "cifar-100-python")  # as the archives unpack
@@ -110,13 +110,13 @@ def _numbers(path: Path, labels: Any, count: int) -> np.ndarray:
 
 def _plain(path: Path) -> dict[str, Any]:
     """The values of a batch or of the meta file, texts as str. MixError where it is no such pickle."""
-    if not require_file(path).stat().st_size:
-        raise MixError("the file is empty", at=path, advice=AGAIN)
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            values = read_plain(data)
-        except Refused as e:
-            raise MixError(f"is no batch of CIFAR's, {e}", at=path, advice=AGAIN) from e
+    size = require_file(path).stat().st_size
+    if not 0 < size <= MOST_BYTES:
+        raise MixError("the file is empty" if not size else f"{size:,} bytes are no batch", at=path, advice=AGAIN)
+    try:
+        values = read_plain(path.read_bytes())
+    except Refused as e:
+        raise MixError(f"is no batch of CIFAR's, {e}", at=path, advice=AGAIN) from e
     if not isinstance(values, dict):
         raise MixError("is no batch of CIFAR's, it holds no dict", at=path, advice=AGAIN)
     return {

@@ -6,7 +6,7 @@ Classes are the folders' names, sorted; pictures come class after class, sorted 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -14,14 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from mixcli.errors import UsageError
-from mixcli.files.regular import require_file, require_folder, require_inside
+from mixcli.files.regular import is_litter, require_file, require_folder, require_inside
+from mixcli.sources.file_splits import is_no_class, split_of
 from mixcli.sources.images.decode import SUFFIXES
 from mixcli.sources.images.encoded import Encoded
 from mixcli.sources.images.splits import SPLIT_OF, WORDS, wanted
 from mixcli.sources.labels import Labels
 from mixcli.sources.named_files import Listed, classes
-
-HIDDEN = (".", "__MACOSX")
 
 
 class PictureFiles(Encoded):
@@ -64,19 +63,68 @@ def class_folders(root: Path, split: str = "auto") -> PictureFiles | None:
     top = scan(root, root)
     if not any(pictures_in(root, name) for name in top.folders):
         return None
+    if inner := _wrapped(root, top):
+        return class_folders(inner, split)
     others, notes = [*top.pictures, *top.others], list[str]()
     splits = _splits(root, top, others)
+    _refuse_other_splits(root, top, splits)
     bases = wanted(root, splits, split, notes) if splits else [""]
     names = tuple(scan(root / next(iter(splits), ""), root).folders)
     members = [member for base in bases for member in _members(root, base, names, others)]
-    if not splits and split in WORDS:
-        raise UsageError(
-            f"the folders of {root} are classes, not splits", at=f"--split {split}", advice="leave --split out"
-        )
+    if not splits:
+        members = _of_split(root, members, split, notes)
+    if len(names) == 1:
+        notes.append(_one_class(root, "/".join(filter(None, (next(iter(splits), ""), names[0])))))
     if others:
         notes.append(f"{root}: left out {_left_out(others)}")
     labels = Labels(np.array([label for label, _ in members], np.int64), names)
     return PictureFiles(root, [name for _, name in members], labels, notes=notes)
+
+
+def _wrapped(root: Path, top: Scan) -> Path | None:
+    """The folder inside `root` whose own folders are splits of classes, where it stands there alone."""
+    if top.pictures or len(top.folders) != 1 or top.folders[0].lower() in SPLIT_OF:
+        return None
+    only = root / top.folders[0]
+    inner = scan(only, root)
+    return only if not inner.pictures and _splits(only, inner, []) else None
+
+
+def _refuse_other_splits(root: Path, top: Scan, splits: Mapping[str, str]) -> None:
+    """UsageError where folders that would be classes are named as splits are: seg_train, seg_test."""
+    told = {name: split_of(name) for name in top.folders} if not splits else {}
+    if len({split for split in told.values() if split}) > 1 and "train" in told.values():
+        train = next(name for name, split in told.items() if split == "train")
+        what = f"its folders look like splits ({', '.join(map(repr, top.folders[:3]))}), not classes"
+        raise UsageError(what, at=root, advice=f"give {root / train}")
+
+
+def _of_split(root: Path, members: list[tuple[int, str]], split: str, notes: list[str]) -> list[tuple[int, str]]:
+    """Those that are wanted where class folders hold the splits: root/<class>/train/<file>."""
+    told = [SPLIT_OF.get(name.split("/")[1].lower()) if name.count("/") > 1 else None for _, name in members]
+    there = set(told) - {None}
+    chosen = "train" if split == "auto" and "train" in there else split
+    if split in WORDS and split not in there:
+        what = f"the folders of {root} are classes, not splits" if not there else f"no class folder of {root} has it"
+        raise UsageError(what, at=f"--split {split}", advice="leave --split out")
+    if chosen not in WORDS:
+        return members
+    kept = [member for member, of in zip(members, told, strict=True) if of == chosen]
+    if split == "auto" and len(kept) < len(members):
+        more = "--split all reads everything"
+        notes.append(f"{root}: read the {len(kept):,} of {len(members):,} files in folders {chosen!r}; {more}")
+    return kept
+
+
+def _one_class(root: Path, name: str) -> str:
+    """A note that all pictures are of one class; UsageError where its folder is no class by its name or folders."""
+    inner = scan(root / name, root)
+    nested = not inner.pictures and any(pictures_in(root / name, folder) for folder in inner.folders)
+    last = name.rpartition("/")[2]
+    if nested or is_no_class(last):
+        advice = f"give {root / name}" if nested else "give the folder that holds a folder for each class"
+        raise UsageError(f"all of its pictures would be of one class, {last!r}", at=root, advice=advice)
+    return f"{root}: all of its pictures are of one class, {last!r}"
 
 
 def _left_out(others: list[str]) -> str:
@@ -89,7 +137,7 @@ def scan(folder: Path, root: Path) -> Scan:
     """MixError where a picture is no regular file, or where a link leads out of `root`."""
     kinds = Scan([], [], [])
     for entry in os.scandir(require_folder(folder)):
-        if entry.name.startswith(HIDDEN):
+        if is_litter(entry.name):
             continue
         linked = entry.is_symlink()  # of a link, os.path bears what a loop of links does to the entry's own answers
         if os.path.isdir(entry.path) if linked else entry.is_dir():

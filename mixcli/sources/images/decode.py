@@ -1,7 +1,8 @@
 """One picture: compressed bytes -> (H,W,3) u8 RGB, by one rule whatever the format says about colour, alpha and EXIF.
 
 Colour: grey and palettes become RGB; CMYK is converted without its profile, as is every other colour profile. Alpha is
-composited on white. 16-bit grey is scaled by 1/257 and rounded; of 16-bit colour Pillow keeps the higher byte. The
+composited on white. 16-bit grey is scaled by 1/257 and rounded, or as it is asked; of 16-bit colour Pillow keeps the
+higher byte. Where TIFF says that 0 is white it is, at any depth. The
 first frame of several counts. The orientation that a header states is applied; one that stands behind the pixels is
 not seen. A JPEG far larger than what is wanted is decoded at a fraction of its size, which changes the pixels of a
 photograph by 0.2 levels on average, by 4 at most. All of this is Pillow's work: the rule is always the same, the
@@ -14,6 +15,7 @@ import os
 import stat
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -50,6 +52,8 @@ EMPTY = "the file is empty"
 NO_WAIT = 0 if sys.platform == "win32" else os.O_NONBLOCK  # a pipe that was put in a picture's place must not block
 
 SIXTEEN = ((np.arange(1 << 16) + 128) // 257).astype(np.uint8)
+Deep = Callable[[np.ndarray], np.ndarray]  # 16 bits to 8, of the same shape
+PHOTOMETRIC, BITS, WHITE_IS_ZERO = 262, 258, 0  # of TIFF
 
 # Pillow's remarks on odd files would reach the user's terminal; what matters of them is in our own sentences.
 warnings.filterwarnings("ignore", module="PIL")
@@ -98,12 +102,20 @@ class Header(NamedTuple):
     turn: int  # EXIF's number; 1: as it is
 
 
-def decode(data: bytes | Path, fit: Fit | None = None) -> np.ndarray:
-    """(H,W,3) u8 RGB, not writeable. ValueError(reason) where it is no picture, too large, or cut short."""
+def all_of_range(values: np.ndarray) -> np.ndarray:
+    """0..65535 to 0..255."""
+    return SIXTEEN[values]
+
+
+def decode(data: bytes | Path, fit: Fit | None = None, deep: Deep = all_of_range) -> np.ndarray:
+    """(H,W,3) u8 RGB, not writeable. ValueError(reason) where it is no picture, too large, or cut short.
+
+    deep: brings 16-bit pixels to 8 bits; it is called for pictures that have such.
+    """
     with opened(data) as file:
         header = _header(file)
         try:
-            return _pixels(header, fit)
+            return _pixels(header, fit, deep)
         except Unusable:
             raise
         except Exception as e:  # Pillow's readers raise whatever a damaged byte leads them to
@@ -176,14 +188,18 @@ def _size(image: Image.Image, turn: int) -> tuple[int, int]:
     return (width, height) if turn in SWAPPED else (height, width)
 
 
-def _pixels(header: Header, fit: Fit | None) -> np.ndarray:
+def _pixels(header: Header, fit: Fit | None, deep: Deep) -> np.ndarray:
     image, wanted, box = header.image, None, None
     if fit is not None:
         width, height = _covering(header.height, header.width, fit)
         wanted = (height, width) if header.turn in SWAPPED else (width, height)
         box = _drafted(image, wanted)
+    higher = _is_deep_colour(image)
     image.load()
-    image = _resized(_eight_bits(image), wanted or image.size, box)
+    image = _eight_bits(image, deep)
+    if higher:
+        image = _of_higher_bytes(image, deep)
+    image = _resized(image, wanted or image.size, box)
     return _finished(image.transpose(TURNS[header.turn]) if header.turn in TURNS else image, fit)
 
 
@@ -195,10 +211,33 @@ def _drafted(image: Image.Image, wanted: tuple[int, int]) -> Box | None:
     return drafted[1] if drafted else None
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _is_deep_colour(image: Image.Image) -> bool:
+    """Whether a picture that is not decoded yet has 16-bit colour, of which Pillow keeps the higher byte."""
+    return image.mode in ("RGB", "RGBA") and any("16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+
+
+def _of_higher_bytes(image: Image.Image, deep: Deep) -> Image.Image:
+    """ "RGB" whose levels are the higher bytes of 16-bit colour."""
+    return Image.fromarray(deep(np.asarray(image.convert("RGB")).astype(np.uint16) * 257))
+
+
+def _sixteen_bits(image: Image.Image) -> np.ndarray:
+    """(H,W) 0..65535, 0 is black. TIFF tells how many of the bits are used, and may mean white by 0."""
+    values = np.asarray(image).clip(0, 65535)
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return values
+    told = image.tag_v2.get(BITS, (16,))[0]
+    most = (1 << min(told, 16)) - 1
+    values = values.astype(np.int64)
+    if image.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        values = most - values
+    return (values.clip(0, most) * 65535 // most).astype(np.uint16)
+
+
+def _eight_bits(image: Image.Image, deep: Deep) -> Image.Image:
     """As "L" or "RGB"."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        return Image.fromarray(SIXTEEN[np.asarray(image).clip(0, 65535)])
+        return Image.fromarray(deep(_sixteen_bits(image)))
     if image.mode in ("I", "F"):
         raise Unusable("32-bit pixels, whose range is not known; save it with 8 or 16 bits")
     if image.has_transparency_data:

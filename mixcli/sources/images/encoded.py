@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,7 +41,21 @@ class Encoded(Labelled):
 
     def read(self, rows: np.ndarray, fit: Fit | None = None) -> list[np.ndarray | str]:
         """See PicturePart.read."""
-        return each(lambda row: of_bytes(lambda data: decode(data, fit), lambda: self.encoded(row)), rows.tolist())
+        if self.sixteen.scale == "range" and self.sixteen.table is None:
+            self._see_range()
+        return each(lambda row: self._read(row, fit, self.sixteen.eight), rows.tolist())
+
+    def _see_range(self) -> None:
+        """Decode all 16-bit pictures for the lowest and the highest of their values."""
+        every = [row for row in range(len(self)) if not isinstance(self.size_at(row), str)]
+        each(lambda row: self._read(row, None, self._seen), every)
+        self.sixteen.settle()
+
+    def _seen(self, row: int, values: np.ndarray) -> np.ndarray:
+        return (self.sixteen.see(row, values) >> 8).astype(np.uint8)
+
+    def _read(self, row: int, fit: Fit | None, deep: Callable[[int, np.ndarray], np.ndarray]) -> np.ndarray | str:
+        return of_bytes(lambda data: decode(data, fit, partial(deep, row)), lambda: self.encoded(row))
 
 
 def of_bytes(function: Callable[[Item], Result], data: Callable[[], Item]) -> Result | str:

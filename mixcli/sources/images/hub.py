@@ -16,7 +16,8 @@ from typing import Any
 
 from mixcli.errors import MixError, UsageError
 from mixcli.files.regular import require_file, require_inside
-from mixcli.sources.images.class_folders import PictureFiles, is_picture
+from mixcli.sources.images.annotations import unnamed
+from mixcli.sources.images.class_folders import PictureFiles, is_picture, pictures_in, scan
 from mixcli.sources.images.labels import Collector, names_beside, number_or_name
 from mixcli.sources.images.splits import SPLIT_OF, WORDS, wanted
 
@@ -41,9 +42,19 @@ def image_folder(root: Path, split: str = "auto") -> PictureFiles | None:
             if heads is None or _name(entry).partition("/")[0] in heads:
                 files.add(base, _name(entry), where)
                 labels.add(_label(entry, where), where, entry.get("soft_label"))
+    there = [name for base in bases for name in _beside(root, base) if heads is None or name.partition("/")[0] in heads]
+    notes += unnamed(root, there, files.names)
     names, listing = names_beside(root)
     used = (*(lists[base] for base in bases), *listing)
     return PictureFiles(root, files.names, labels.labels(root, names), used, tuple(notes))
+
+
+def _beside(root: Path, base: str) -> list[str]:
+    """The pictures in the folder of a list, and below it."""
+    inner = scan(root / base, root)
+    direct = [f"{base}/{name}" if base else name for name in inner.pictures]
+    below = [f"{base}/{name}" if base else name for name in inner.folders]
+    return [*direct, *(picture for folder in below for picture in pictures_in(root, folder))]
 
 
 class _Files:

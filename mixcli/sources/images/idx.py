@@ -16,7 +16,8 @@ import numpy as np
 
 from mixcli.errors import MixError, UsageError
 from mixcli.files.npz_arrays import BLOCK, DEFLATE_LIMIT
-from mixcli.files.regular import require_file, require_inside
+from mixcli.files.regular import is_litter, require_file, require_inside
+from mixcli.files.rows_on_disk import RowsOnDisk
 from mixcli.sources.images.labels import names_beside
 from mixcli.sources.images.splits import wanted
 from mixcli.sources.images.stacked import Stack, Stacked, check_pictures
@@ -48,8 +49,8 @@ def idx_file(path: Path) -> Stacked | None:
     return _stacked(path, path.parent, [path], ())
 
 
-def read_idx(path: Path) -> np.ndarray:
-    """u8 array, mapped, or of a .gz decoded. MixError where the file does not hold what its header says."""
+def read_idx(path: Path) -> np.ndarray | RowsOnDisk:
+    """u8 array, read by rows, or of a .gz decoded. MixError where the file does not hold what its header says."""
     size = require_file(path).stat().st_size
     if path.suffix != ".gz":
         with open(path, "rb") as file:
@@ -58,7 +59,7 @@ def read_idx(path: Path) -> np.ndarray:
             raise MixError(
                 f"declares {math.prod(shape):,} bytes but holds {size - start:,}", at=path, advice="download it again"
             )
-        return np.memmap(path, np.uint8, "r", start, shape).view(np.ndarray)
+        return RowsOnDisk(path, np.dtype(np.uint8), shape, start)
     try:
         with gzip.open(path) as file:
             shape, _ = _header(path, file)
@@ -108,7 +109,7 @@ def _pictures(folder: Path) -> dict[str, Path]:
     pictures: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         name = NAME.fullmatch(path.name)
-        if name and name["what"] == "images":
+        if name and name["what"] == "images" and not is_litter(path.name):
             pictures.setdefault(name["set"], require_inside(path, folder))
     return pictures
 
@@ -125,13 +126,15 @@ def _told(folder: Path, pictures: dict[str, Path]) -> dict[str, str | None]:
 def _stacked(path: Path, folder: Path, images: list[Path], notes: tuple[str, ...]) -> Stacked:
     names, listing = names_beside(folder)
     beside = [_labels_of(image) for image in images]
-    stacks, labels = [read_idx(image) for image in images], [read_idx(label) for label in beside]
+    stacks, labels = [read_idx(image) for image in images], [read_idx(label)[:] for label in beside]
     for image, stack, label, numbers in zip(images, stacks, beside, labels, strict=True):
         check_pictures(image, "images", stack)
         if numbers.shape != stack.shape[:1]:
             raise MixError(f"has {numbers.shape} labels for the {len(stack):,} pictures in {image.name}", at=label)
     hard = np.concatenate(labels).astype(np.int64)
     files = [*(file for pair in zip(images, beside, strict=True) for file in pair), *listing]
+    if any("emnist" in image.name.lower() for image in images):
+        notes = (*notes, f"{path}: EMNIST's pictures lie transposed, rows for columns; they are read as they lie")
     return Stacked(path, files, list(map(Stack, images, stacks)), Labels(hard, names), notes)
 
 

@@ -12,11 +12,14 @@ import numpy as np
 
 from mixcli.errors import MixError
 from mixcli.sources.class_names import SHAPE_NAMES, read_names
+from mixcli.sources.images.sixteen import Sixteen
 from mixcli.sources.labels import SUM, Labels, SparseShares
+from mixcli.sources.remarks import Remarks
 
 LISTS = ("classes.txt", "class_names.txt", SHAPE_NAMES)  # one name a line, in the order of their numbers
 MOST_CLASSES = 1 << 20
 NUMBER = re.compile(r"-?\d{1,18}")
+WHOLE = re.compile(r"-?\d{1,18}\.0*")  # a number that was kept as a float
 KINDS = {int: "a number", str: "a name", list: "a list of shares", dict: "shares by class"}
 
 
@@ -24,13 +27,20 @@ class Labelled:
     """What all parts of pictures have: where they are, their labels, what to tell the user."""
 
     names: Sequence[str] = ()
+    since = 2
 
     def __init__(self, path: Path, labels: Labels, notes: Sequence[str] = ()):
-        self.path, self.notes = path, tuple(notes)
+        self.path, self.notes, self.kept_remarks = path, tuple(notes), Remarks()
+        self.sixteen = Sixteen()
         self.labels, self.class_names, self.shares = labels
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def remarks(self) -> Remarks:
+        self.sixteen.remark(self.kept_remarks)
+        return self.kept_remarks
 
 
 class Collector:
@@ -45,6 +55,7 @@ class Collector:
 
     def add(self, label: Any, where: str, soft: Any = None) -> None:
         """soft: shares beside a label. MixError, which begins with `where`, for what is no label, or another kind."""
+        label = int(label) if type(label) is float and label.is_integer() else label
         value = label if soft is None else soft
         kind = type(value)
         if kind not in KINDS or (soft is not None and kind not in (list, dict)):
@@ -88,10 +99,11 @@ class Collector:
 def number_or_name(text: str) -> int | str:
     """What a label is that was written as text.
 
-    >>> number_or_name(" 7\\n"), number_or_name("cat")
-    (7, 'cat')
+    >>> number_or_name(" 7\\n"), number_or_name("7.0"), number_or_name("cat")
+    (7, 7, 'cat')
     """
     text = text.strip()
+    text = text[: text.index(".")] if WHOLE.fullmatch(text) else text
     return int(text) if NUMBER.fullmatch(text) else text
 
 

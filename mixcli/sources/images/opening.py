@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from mixcli.errors import MixError, UsageError
-from mixcli.files.regular import require_file, require_folder, require_inside
+from mixcli.files.regular import is_litter, require_file, require_folder, require_inside
 from mixcli.sources.file_splits import STACKED, split_of
+from mixcli.sources.images.annotations import annotated_folder
 from mixcli.sources.images.arrays import array_file
 from mixcli.sources.images.cifar import cifar_file, cifar_folder
+from mixcli.sources.images.cifar_binary import binary_file, binary_folder
 from mixcli.sources.images.class_folders import class_folders, is_picture, scan
 from mixcli.sources.images.hub import METADATA, image_folder
 from mixcli.sources.images.idx import idx_file, idx_folder
 from mixcli.sources.images.image_part import PicturePart
 from mixcli.sources.images.parquet import Parquet, holds_pictures
 from mixcli.sources.images.splits import wanted
+from mixcli.sources.images.svhn import svhn_file, svhn_folder
 from mixcli.sources.images.tar import Tars
 
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
@@ -35,7 +39,7 @@ def open_pictures(path: Path, split: str = "auto") -> tuple[PicturePart | None, 
 
 
 def _folder(root: Path, split: str) -> PicturePart | None:
-    for layout in (cifar_folder, image_folder, class_folders, idx_folder, _archives, _tables):
+    for layout in LAYOUTS:
         if (part := layout(root, split)) is not None:
             return part
     if loose := scan(root, root).pictures:
@@ -60,7 +64,7 @@ def _file(path: Path, split: str) -> PicturePart | None:
         raise UsageError(
             "is one picture without a label", at=path, advice="give the folder that holds a folder for each class"
         )
-    return cifar_file(path) or idx_file(path)
+    return cifar_file(path) or binary_file(path) or svhn_file(path) or idx_file(path)
 
 
 def _archives(root: Path, split: str) -> Tars | None:
@@ -79,7 +83,9 @@ def _tables(root: Path, split: str) -> Parquet | None:
 
 
 def _by_suffix(root: Path, suffix: str, below: str = "") -> list[Path]:
-    return [require_inside(path, root) for path in sorted(root.glob(f"{below}[!.]*{suffix}"))]
+    return [
+        require_inside(path, root) for path in sorted(root.glob(f"{below}[!.]*{suffix}")) if not is_litter(path.name)
+    ]
 
 
 def _of_split(root: Path, files: list[Path], split: str, notes: list[str]) -> list[Path]:
@@ -91,3 +97,9 @@ def _of_split(root: Path, files: list[Path], split: str, notes: list[str]) -> li
 
 def _none_if_empty(part: Tars) -> Tars | None:
     return part if len(part) else None
+
+
+LAYOUTS: tuple[Callable[[Path, str], PicturePart | None], ...] = (
+    *(cifar_folder, binary_folder, image_folder, annotated_folder, class_folders, svhn_folder, idx_folder),
+    *(_archives, _tables),
+)

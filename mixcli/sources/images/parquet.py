@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,18 +78,25 @@ class Parquet(Labelled):
 
     def sizes(self, rows: np.ndarray) -> np.ndarray:
         """See PicturePart.sizes."""
-        return sizes_of(self._of_each(rows, size_of))
+        return sizes_of(self._of_each(rows, lambda row, data: size_of(data)))
 
     def read(self, rows: np.ndarray, fit: Fit | None = None) -> list[np.ndarray | str]:
         """See PicturePart.read."""
-        return self._of_each(rows, lambda data: decode(data, fit))
+        if self.sixteen.scale == "range" and self.sixteen.table is None:
+            self._of_each(np.arange(len(self)), lambda row, data: decode(data, None, partial(self._seen, row)).shape)
+            self.sixteen.settle()
+        return self._of_each(rows, lambda row, data: decode(data, fit, partial(self.sixteen.eight, row)))
 
-    def _of_each(self, rows: np.ndarray, function: Callable[[bytes], Result]) -> list[Result | str]:
-        """The function of the bytes of every row, or the reason why there are none."""
+    def _seen(self, row: int, values: np.ndarray) -> np.ndarray:
+        return (self.sixteen.see(row, values) >> 8).astype(np.uint8)
+
+    def _of_each(self, rows: np.ndarray, function: Callable[[int, bytes], Result]) -> list[Result | str]:
+        """The function of every row and its bytes, or the reason why there are none."""
         distinct, place = np.unique(rows, return_inverse=True)
         made: list[Result | str] = []
         for batch in self._bytes(distinct):
-            made += each(lambda data: of_bytes(function, lambda: _present(data)), batch)
+            numbered = list(zip(distinct[len(made) :].tolist(), batch, strict=False))
+            made += each(lambda one: of_bytes(partial(function, one[0]), lambda: _present(one[1])), numbered)
         return [made[at] for at in place.tolist()]
 
     def _bytes(self, rows: np.ndarray) -> Iterator[list[bytes | str | None]]:

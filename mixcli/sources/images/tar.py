@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mixcli.errors import MixError
-from mixcli.files.regular import require_file
+from mixcli.files.regular import in_litter, require_file
 from mixcli.files.tar_index import Member, members
 from mixcli.sources.images.decode import SUFFIXES, opened, size_of
 from mixcli.sources.images.encoded import Encoded, of_bytes
@@ -90,7 +90,11 @@ def _split(name: str) -> tuple[str, str]:
     """
     folder, slash, base = name.removeprefix("./").rpartition("/")
     key, _, kind = base.partition(".")
-    return (folder + slash + key, kind.lower()) if key and not key.startswith("__") else (name, "")
+    return (
+        (folder + slash + key, kind.lower())
+        if key and not key.startswith("__") and not in_litter(folder)
+        else (name, "")
+    )
 
 
 def _picture(shard: Path, key: str, sample: dict[str, Member]) -> Member | None:
