@@ -83,7 +83,8 @@ def resnet(
         return ImageNetwork(plan, layers, layers.linear(names.head, channels), window)
 
     def holds(shapes: Mapping[str, Shape]) -> bool:
-        return style.tells(shapes) == told and (only is None or only(shapes))
+        kernels = shapes.get(f"{names.stem[0]}.weight", ())[2:]
+        return kernels == (kernel, kernel) and style.fits(shapes, told) and (only is None or only(shapes))
 
     options: dict[str, Any] = {} if pool is None else {"pool": pool}
     options |= {} if told else {"activation": style.activation}

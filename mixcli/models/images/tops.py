@@ -18,7 +18,7 @@ from mixcli.errors import UsageError
 from mixcli.models.images.layers import Layers
 from mixcli.models.images.network import ImageNetwork, Plan, Step, run
 from mixcli.models.images.pieces import GELU, HARDSWISH, SILU
-from mixcli.models.layout import Choices, Layout, Shape, layout, nothing_open
+from mixcli.models.layout import Choices, Layout, Only, Shapes, layout, nothing_open
 
 OWN_HEAD = "_own_head"  # what the names of layouts end with that have a head of which keys do not tell all
 Build = Callable[..., nn.Module]
@@ -46,12 +46,14 @@ class Style:
     eps: float = 1e-5  # of a LayerNorm
     side: int = 1  # of the square of windows whose means it takes
 
-    def tells(self, shapes: Mapping[str, Shape]) -> bool:
-        """Whether the keys tell all of this head."""
+    def fits(self, shapes: Shapes, told: bool) -> bool:
+        """Whether there is such a head whose keys tell all of it, or with ``told`` false one whose keys do not."""
         names = layer_names(shapes, self.prefix)
-        return all(name in self.names for name in names) or not _gaps(shapes, self)
+        if not names:
+            return False
+        return told == (all(name in self.names for name in names) or not _gaps(shapes, self))
 
-    def choices(self, shapes: Mapping[str, Shape]) -> Mapping[str, tuple[Any, ...]]:
+    def choices(self, shapes: Shapes) -> Mapping[str, tuple[Any, ...]]:
         """The activations that a head may have which the keys do not tell."""
         first = self.activation
         return {"activation": (first, *(name for name in TRIED if name != first))}
@@ -61,7 +63,7 @@ def both(
     name: str,
     build: Build,
     style: Style,
-    only: Callable[[Mapping[str, Shape]], bool] | None = None,
+    only: Only | None = None,
     choices: Choices = nothing_open,
     **options: Any,
 ) -> list[Layout]:
@@ -70,18 +72,18 @@ def both(
     ``build`` takes an ``activation`` beside its options.
     """
 
-    def more(shapes: Mapping[str, Shape]) -> Mapping[str, tuple[Any, ...]]:
+    def more(shapes: Shapes) -> Mapping[str, tuple[Any, ...]]:
         return {**choices(shapes), **style.choices(shapes)}
 
-    def holds(told: bool, shapes: Mapping[str, Shape]) -> bool:
-        return style.tells(shapes) == told and (only is None or only(shapes))
+    def holds(told: bool, shapes: Shapes) -> bool:
+        return style.fits(shapes, told) and (only is None or only(shapes))
 
     plain = layout(name, build, choices=choices, only=partial(holds, True), **options)
     options["activation"] = style.activation
     return [plain, layout(name + OWN_HEAD, build, choices=more, only=partial(holds, False), **options)]
 
 
-def layer_names(shapes: Mapping[str, Shape], prefix: str) -> tuple[str, ...]:
+def layer_names(shapes: Shapes, prefix: str) -> tuple[str, ...]:
     """What follows ``prefix`` in the names of its layers, in the order of their numbers where they have numbers.
 
     >>> layer_names({"conv.weight": (8, 3, 3, 3), "fc.10.weight": (2, 8), "fc.1.weight": (8, 8)}, "fc")
@@ -94,7 +96,7 @@ def layer_names(shapes: Mapping[str, Shape], prefix: str) -> tuple[str, ...]:
     return tuple(mine[i] for i in order)
 
 
-def _gaps(shapes: Mapping[str, Shape], style: Style) -> list[int]:
+def _gaps(shapes: Shapes, style: Style) -> list[int]:
     """After which layers of a head an activation may run: the first place without keys behind each linear layer but
     the last. A layer that is numbered right behind another leaves no place.
     """
@@ -131,7 +133,7 @@ def head(layers: Layers, style: Style, activation: str | None) -> list[tuple[str
     return steps
 
 
-def _layer(shapes: Mapping[str, Shape], name: str, eps: float) -> nn.Module:
+def _layer(shapes: Shapes, name: str, eps: float) -> nn.Module:
     """A linear layer, a BatchNorm or a LayerNorm of the sizes that the checkpoint has."""
     outer, *inner = shapes[f"{name}.weight"]
     if len(inner) == 1 and outer and inner[0]:
