@@ -82,7 +82,6 @@ def check_given(declared: Mapping[str, Option], given: Mapping[str, Any], method
     more = "" if asked or other is None else f"{other} are mixed with --on {other}"
     for name, value in given.items():
         if one := declared.get(name):
-            if not one.is_default(value):  # to say what holds anyway asks for nothing
-                check_offered(one, cls)
-                check_kind(one, data, kinds)
+            check_offered(one, cls)
+            check_kind(one, data, kinds)
             one.settle(value, data, more)

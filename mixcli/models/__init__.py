@@ -37,6 +37,7 @@ class Classifier:
     note: str = ""  # how the weights were found in the file
     names: tuple[str, ...] = ()  # of the classes, where a file beside the weights tells them
     normalize: str = ""  # as in --normalize, where a file beside the weights tells it
+    rivals: tuple[str, ...] = ()  # the --model of networks of the same keys and shapes that compute otherwise
 
     @property
     def data(self) -> str:
@@ -91,16 +92,19 @@ def load(path: str | Path | None, spec: str | None = None, trust: bool = False, 
 def _from_weights(file: File, wanted: Spec, model: Layout | None, options: dict[str, Any]) -> Classifier:
     """Recognise the network by keys and shapes, or hold the weights to the one that was named."""
     from mixcli.models.checkpoint import shapes, variants, weights
-    from mixcli.models.detection import fits
+    from mixcli.models.detection import fits, only
     from mixcli.models.mismatch import mismatch
     from mixcli.models.refusals import refuse_others
 
     state, note = weights(file)
     if wanted.name and not model:
         raise _misnamed(file, "holds weights, not a program", wanted)
-    fit = next(fits(file.path, state, [model] if model else layouts()), None)
-    if fit is not None:
-        return _assembled(file, fit, options if model else dict(fit.layout.options), note)
+    found = list(fits(file.path, state, [model] if model else layouts()))
+    if model and found:
+        return _assembled(file, found[0], options, note)
+    if found:
+        fit, rivals = only(file.path, found)
+        return replace(_assembled(file, fit, dict(fit.layout.options), note), rivals=rivals)
     *_, (bare, _) = variants(state)
     refuse_others(file.path, shapes(bare))
     raise CheckpointError(mismatch(model, shapes(bare)), at=file.path, advice=OWN_NETWORK)

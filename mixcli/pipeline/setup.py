@@ -42,6 +42,11 @@ class Setup:
         report.of(self.kind.one)
         job = self.kind.sized(job, report.note)
         self.model = load_model(job, self.kind) if traits.saliency in FROM_A_MODEL else None
+        if self.model and self.model.rivals:
+            others = " or ".join(f"--model {name}" for name in self.model.rivals)
+            report.note(
+                f"{self.model.path} is taken as {self.model.name}; its keys fit {others} as well: say so if it is"
+            )
         self.job = job = self.kind.completed(job, self.model)
         self.classes = self._class_count(report)
         for note in self.kind.notes:

@@ -108,7 +108,8 @@ def test_two_samples_and_one_or_seven_mixes_of_each_pair(runs):
 
 @every_method
 def test_stopped_and_resumed_it_is_byte_equal_whatever_the_workers(runs, monkeypatch):
-    arguments = {"k": 2, "partners": 1 if runs.traits.parents == 1 else 2, "include_originals": True}
+    rounds = {} if runs.traits.parents == 1 else {"partners": 2}
+    arguments = {"k": 2, "include_originals": True, **rounds}
     whole = runs("whole.h5", workers=1, **arguments)
     check(whole, runs)
     finish = PartOutput.finish_window

@@ -20,8 +20,8 @@ IMAGE_METHODS = sorted(
 
 @pytest.mark.parametrize("method", IMAGE_METHODS)
 def test_every_method_can_be_made_again(gallery, method):
-    keep = ("mask",) if get(method).traits.mask else ()
-    result = gallery.mix(method, "mixed.h5", keep=keep, include_originals=True)
+    keep = {"keep": ("mask",)} if get(method).traits.mask else {}
+    result = gallery.mix(method, "mixed.h5", include_originals=True, **keep)
     rows = Dataset(result.path).require().read(0, result.rows)
     assert rows["data"].shape[1:] == (20, 20, 3) and rows["data"].dtype == np.uint8
     assert np.allclose(rows["soft_label"].sum(1), 1, atol=1e-6)
