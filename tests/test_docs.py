@@ -171,6 +171,7 @@ def shapenetpart(folder):
             (text / synset).mkdir()
             ident = f"1021a0914a7207aff927ed52{synset}"
             rows = np.concatenate([RNG.uniform(-1, 1, (int(RNG.integers(1500, 2600)), 6)), np.ones((1, 6))])
+            rows[:, 3:] /= np.linalg.norm(rows[:, 3:], axis=1, keepdims=True)
             np.savetxt(text / synset / f"{ident}.txt", np.c_[rows, RNG.integers(0, 50, len(rows))], "%.6f")
             entries.append(f"shape_data/{synset}/{ident}")
         (text / "train_test_split" / f"shuffled_{split}_file_list.json").write_text(json.dumps(entries))

@@ -53,7 +53,7 @@ ROOMS = {
     ),
     "methods": room("saliency", "algorithms", "data", packages="numpy", late="torch scipy"),
     "saliency": room("models", "algorithms", "data", packages="numpy torch"),
-    "sources": room("datasets", "data", "files", packages="numpy h5py PIL", late="pyarrow"),
+    "sources": room("datasets", "data", "files", packages="numpy h5py PIL", late="pyarrow scipy"),
     "models": room("data", packages="numpy torch", late="safetensors timm transformers"),
     "datasets": room("data", "files", "settings", packages="numpy h5py", late="PIL"),
     "algorithms": room(packages="numpy torch", late="scipy"),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from mixcli.data.fields import Field
+from mixcli.datasets.schema import RECORDED
 
 # Versions of mixcli whose rows are equal for equal recipes: one goes on with what another began, and joins its shards.
 ALIKE = ("0.1.0", "0.2.0.dev0")
+LATER = {name: one.default for name, one in RECORDED.items() if one.later}  # what older recipes do not say
 
 
 def differences(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
@@ -18,6 +20,7 @@ def differences(mine: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     >>> differences({"mixcli": "0.1.0"}, {"mixcli": "0.0.9"}), differences({"mixcli": ALIKE[0]}, {"mixcli": ALIKE[1]})
     (["mixcli '0.1.0' is not '0.0.9'"], [])
     """
+    mine, theirs = {**LATER, **mine}, {**LATER, **theirs}
     whole = {"sources": "the source is another (its SHA-256 differs)"}
     if mine.get("reading", 1) != theirs.get("reading", 1):
         ways = f"{theirs.get('reading', 1)}, and this mixcli reads them in way {mine.get('reading', 1)}"

@@ -25,6 +25,13 @@ class Later(Maybe):
     """This, or null, or nothing at all: a name that manifests of older versions do not have."""
 
 
+class Absent:
+    """This, or nothing at all, which stands for the default."""
+
+    def __init__(self, of: Any):
+        self.of = of
+
+
 class Named:
     """An object of any names, whose values are this."""
 
@@ -39,7 +46,9 @@ class Either(tuple):
 def _pattern(one: Option) -> Any:
     """What a recipe holds of an option: something of its form. Whether it is allowed is `disallowed`'s question."""
     form = _form(one.values)
-    return Later(form) if one.later else Maybe(form) if one.optional and not one.settled else form
+    if one.optional and not one.settled:
+        return Later(form) if one.later else Maybe(form)
+    return Absent(form) if one.later else form
 
 
 def _form(values: Values) -> Any:
@@ -84,7 +93,9 @@ def wrong(value: Any, pattern: Any = MANIFEST, at: str = "") -> Iterator[str]:
     >>> list(wrong({"k": True}, {"k": COUNT, "seed": COUNT}))
     ["'k' is not a count", "'seed' is missing"]
     """
-    if isinstance(pattern, Maybe):
+    if isinstance(pattern, Absent):
+        yield from wrong(value, pattern.of, at)
+    elif isinstance(pattern, Maybe):
         if value is not None:
             yield from wrong(value, pattern.of, at)
     elif isinstance(pattern, list):
@@ -108,7 +119,7 @@ def _object(value: Any, pattern: Any, at: str) -> Iterator[str]:
         where = f"{at}.{name}" if at else name
         if name in value:
             yield from wrong(value[name], of, where)
-        elif not isinstance(of, Later):
+        elif not isinstance(of, Later | Absent):
             yield f"'{where}' is missing"
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from mixcli.errors import CheckpointError
 from mixcli.models.dgcnn_partseg import DGCNNPartSeg
+from mixcli.models.images.layers import Layers
 from mixcli.models.images.network import ImageNetwork, Plan, placed, put
 from mixcli.models.network import Network, adapted
 from mixcli.models.pointnet import PointNet
@@ -92,7 +93,8 @@ def test_the_transpose_of_any_network_is_its_gradient():
 @pytest.mark.parametrize("name", ["features", "layers", "head", "classify", "first", "plan"])
 def test_layers_may_be_saved_under_names_of_methods(name):
     """Published keys begin with whatever their authors chose: VGG's with `features`, Swin's with `layers`."""
-    layers = {f"{name}.0": nn.Conv2d(3, 4, 3), f"{name}.head.fc": nn.Linear(4, 2)}
+    layers = Layers({})
+    layers |= {f"{name}.0": nn.Conv2d(3, 4, 3), f"{name}.head.fc": nn.Linear(4, 2)}
     net = ImageNetwork(Plan([layers[f"{name}.0"]], []), layers, f"{name}.head.fc").eval()
     assert list(net.state_dict()) == [f"{key}.{part}" for key in layers for part in ("weight", "bias")]
     assert net(torch.randn(2, 3, 8, 8)).shape == (2, 2) and net.classes == 2
@@ -102,9 +104,10 @@ def test_layers_may_be_saved_under_names_of_methods(name):
 
 
 def test_the_last_layer_is_linear():
-    layers = {"conv": nn.Conv2d(3, 4, 3)}
-    with pytest.raises(TypeError, match="conv is no linear layer"):
-        ImageNetwork(Plan([layers["conv"]], []), layers, "conv")
+    layers = Layers({})
+    layers |= {"conv": nn.Conv2d(3, 4, 3), "norm": nn.BatchNorm2d(4)}
+    with pytest.raises(TypeError, match="norm is no linear layer"):
+        ImageNetwork(Plan([layers["conv"]], []), layers, "norm")
 
 
 def test_placed_finds_what_put_put():

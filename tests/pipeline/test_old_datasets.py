@@ -100,7 +100,8 @@ def test_read_as_others_read_it(old):
 def test_verified_and_made_again(old, name):
     found = mixcli.verify(old / name, replay=None, source=source_of(old, name), ckpt=ckpt_of(old, name))
     assert found["faults"] == []
-    assert {"source", "pairs", "digests", "replay"} <= set(found["checks"])
+    assert {"source", "pairs", "digests"} <= set(found["checks"])
+    assert any("which read the source's files in way 1" in note for note in found["notes"])
 
 
 def mix_again(old: Path, name: str, out: str, **more) -> mixcli.pipeline.run.Result:
@@ -114,17 +115,21 @@ def mix_again(old: Path, name: str, out: str, **more) -> mixcli.pipeline.run.Res
 def test_resumed(old, name):
     with pytest.raises(UsageError, match="1 windows of an earlier run; --resume"):
         mix_again(old, name, f"part_{name}")
-    result = mix_again(old, name, f"part_{name}", resume=True)
-    assert result.manifest["resumed_windows"] == 1 and len(result.manifest["windows"]) == 3
+    with pytest.raises(UsageError, match="read in way 1, and this mixcli reads them in way 2; --overwrite"):
+        mix_again(old, name, f"part_{name}", resume=True)
+    result = mix_again(old, name, f"part_{name}", overwrite=True)
+    assert len(result.manifest["windows"]) == 3
     require_same(result.path, old / name, name)
-    assert mixcli.verify(result.path)["faults"] == []
+    assert mixcli.verify(result.path, replay=None)["faults"] == []
     assert not list(old.glob(f"part_{name}.part*"))
 
 
 @pytest.mark.parametrize("name", ["sagemix.h5", "cutmix_png"])
-def test_a_finished_one_is_accepted_as_finished(old, name):
-    before = Dataset(old / name).manifest
-    assert mix_again(old, name, name, resume=True).manifest["started"] == before["started"]
+def test_a_finished_one_is_of_another_reading(old, name):
+    with pytest.raises(UsageError, match="is of another job: it was begun with files of the source read in way 1"):
+        mix_again(old, name, name, resume=True)
+    result = mix_again(old, name, f"new_{name}")
+    assert mix_again(old, name, f"new_{name}", resume=True).manifest["started"] == result.manifest["started"]
 
 
 COPIES = [(name, out) for name in EVERY for out in ("copy.h5", "copy.npz", "copy")]

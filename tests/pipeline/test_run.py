@@ -245,7 +245,8 @@ def test_a_bad_sample_stops_or_is_left_out(tiny):
     good = tiny.mix("good.h5", k=2, include_originals=True)
     spoil(tiny, 7, what=np.nan)
     spoil(tiny, 12, what=np.inf)
-    with pytest.raises(BadSample, match=r"train0\.h5\[7\]: NaN in 'data'; --on-error skip"):
+    told = r"train0\.h5\[7\]: NaN in 'data'; --drop-nan-points leaves such points out; or --on-error skip"
+    with pytest.raises(BadSample, match=told):
         tiny.mix("mixed.h5")
     result = tiny.mix("mixed.h5", k=2, include_originals=True, on_error="skip")
     assert [(s["index"], s["reason"]) for s in sorted(result.manifest["skipped"], key=lambda s: s["index"])] == [
