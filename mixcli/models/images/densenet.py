@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -11,9 +11,8 @@ from mixcli.models.images.folding import Step
 from mixcli.models.images.layers import RELU
 from mixcli.models.images.network import Block, ImageNetwork, Plan
 from mixcli.models.images.origins import BEARPAW, HUYVNPHAN, KUANGLIU, WEIAICUNZAI
-from mixcli.models.images.parts import Branches, Chain
+from mixcli.models.images.parts import FRESH, Branches, Chain
 from mixcli.models.images.reader import Reader
-from mixcli.models.images.torchvision import densenet as torchvision
 from mixcli.models.layout import Layout, Origin, Shapes, layout
 
 Pair = tuple[str, str]  # a BatchNorm, and the convolution after it
@@ -28,6 +27,8 @@ class Names:
     transitions: Sequence[Pair]
     final: str
     head: str
+    stem: tuple[str, ...] = ("conv1",)  # a convolution, and its BatchNorm where it has one, with a ReLU and a pool
+    first: int = 0  # the number of a stage's first layer
     transition_relu: bool = True
     new_first: bool = False  # of what is laid side by side
     final_relu: str = ""  # the last ReLU, where it is a layer of the sequence that all others lie in
@@ -38,22 +39,34 @@ def densenet(name: str, names: Names, origins: Sequence[Origin]) -> Layout:
 
     def build(shapes: Shapes) -> ImageNetwork:
         layers = Reader(shapes)
-        stem, inner = [layers.convolution("conv1", 3)], layers.width("conv1")
+        stem: list[Step] = [layers.convolution(names.stem[0], 3)]
+        inner = layers.width(names.stem[0])
+        if names.stem[1:]:
+            stem += [layers.norm(names.stem[1], inner), RELU, nn.MaxPool2d(3, 2, 1)]
         blocks: list[Block] = []
         for i, stage in enumerate(names.stages):
-            for prefix in layers.numbered(stage, names.layer[0][1]):
+            for prefix in _numbered(layers, names, stage):
                 blocks.append(_layer(layers, names, prefix, inner))
                 inner += layers.width(_convolutions(layers, names, prefix)[-1][1])
             for pair in names.transitions[i : i + 1]:
                 blocks.append(_transition(layers, names, pair, inner))
                 inner = layers.width(pair[1])
         tail: list[Step] = [layers.norm(names.final, inner), RELU]
-        if names.final_relu:
-            blocks.append(Chain(tail, names.final_relu))
-            tail = []
+        if "." in names.final:
+            blocks.append(Chain(tail[:1], names.final))
+            blocks += [Chain([FRESH], names.final_relu)] if names.final_relu else []
+            tail = [] if names.final_relu else [FRESH]
         return ImageNetwork(Plan(stem, blocks, tail), layers, layers.linear(names.head, inner))
 
     return layout(name, build, origins)
+
+
+def _numbered(layers: Reader, names: Names, stage: str) -> Iterator[str]:
+    """The prefixes of a stage's layers; at least one."""
+    number = names.first
+    while number == names.first or layers.has(stage.format(number) + names.layer[0][1]):
+        yield stage.format(number)
+        number += 1
 
 
 def _convolutions(layers: Reader, names: Names, prefix: str) -> list[Pair]:
@@ -109,9 +122,21 @@ WEIAICUNZAI_NAMES = Names(
     head="linear",
     transition_relu=False,
 )
+HUYVNPHAN_NAMES = Names(  # torchvision's keys
+    stages=tuple(f"features.denseblock{stage}.denselayer{{}}." for stage in range(1, 5)),
+    layer=(("norm1", "conv1"), ("norm2", "conv2")),
+    transitions=tuple(
+        (f"features.transition{stage}.norm", f"features.transition{stage}.conv") for stage in range(1, 4)
+    ),
+    final="features.norm5",
+    head="classifier",
+    stem=("features.conv0", "features.norm0"),
+    first=1,
+)
+
 LAYOUTS = (
     densenet("densenet_kuangliu", KUANGLIU_NAMES, [KUANGLIU]),
     densenet("densenet_bearpaw", BEARPAW_NAMES, [BEARPAW]),
     densenet("densenet_weiaicunzai", WEIAICUNZAI_NAMES, [WEIAICUNZAI]),
-    *torchvision.densenet("densenet_huyvnphan", 1, 3, [HUYVNPHAN]),
+    densenet("densenet_huyvnphan", HUYVNPHAN_NAMES, [HUYVNPHAN]),
 )

@@ -7,7 +7,6 @@ from math import isqrt
 
 from torch import nn
 
-from mixcli.models.images.bare import Conv2d, Linear
 from mixcli.models.layout import Shape
 
 RELU = nn.ReLU(inplace=True)
@@ -35,7 +34,7 @@ class Layers(dict[str, nn.Module]):
         if not has or not of_group:
             raise ValueError(f"{name} has no weights")
         groups = inner // of_group if grouped else 1
-        conv = Conv2d(inner, outer or has, kernel, stride, kernel // 2, groups=groups, bias=self.bias)
+        conv = nn.Conv2d(inner, outer or has, kernel, stride, kernel // 2, groups=groups, bias=self.bias)
         self[name] = conv
         return conv
 
@@ -50,7 +49,7 @@ class Layers(dict[str, nn.Module]):
         if not outer:
             raise ValueError(f"{name} has no weights")
         windows = max(isqrt(inner // channels), 1) ** 2
-        self[name] = Linear(windows * channels, outer)
+        self[name] = nn.Linear(windows * channels, outer)
         return name
 
     def has(self, name: str) -> bool:

@@ -28,7 +28,7 @@ def _build(shapes: Shapes) -> Headed:
     layers.dense("fc1", side * side * layers.width("conv2"))
     for before, head in pairwise(HEADS):
         layers.dense(head, layers.width(before))
-    return Headed(plan, layers, HEADS).for_only(2 * (2 * side + 4) + 4)
+    return Headed(plan, layers, HEADS, image=2 * (2 * side + 4) + 4)
 
 
 LAYOUTS = (layout("lenet", _build, [KUANGLIU, MELIKETOY]),)

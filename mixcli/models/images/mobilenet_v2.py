@@ -7,6 +7,7 @@ three stages do not halve the map.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from mixcli.models.images.folding import Step
 from mixcli.models.images.layers import RELU
@@ -14,10 +15,11 @@ from mixcli.models.images.network import Block, ImageNetwork, Plan
 from mixcli.models.images.origins import CHENYAOFO, HUYVNPHAN, KUANGLIU, WEIAICUNZAI
 from mixcli.models.images.parts import RELU6, Branches, Chain
 from mixcli.models.images.reader import Reader
-from mixcli.models.images.torchvision.mobilenet import mobilenet_v2
 from mixcli.models.layout import Shapes, layout
 
-STRIDES = (1, 1, 2, 2, 1, 2, 1)  # of the stages, for images of 32 pixels
+DEPTHS = (1, 2, 3, 4, 3, 3, 1)  # of the seven stages, in all published networks
+STRIDES = (1, 1, 2, 2, 1, 2, 1)  # for images of 32 pixels
+STARTS = (0, *accumulate(DEPTHS[:-1]))
 
 
 def inverted(layers: Reader, names: Sequence[tuple[str, str]], inner: int, stride: int, act: Step) -> list[Step]:
@@ -34,6 +36,31 @@ def inverted(layers: Reader, names: Sequence[tuple[str, str]], inner: int, strid
 def block(name: str, steps: Sequence[Step], shortcut: Sequence[Step] | None) -> Block:
     """What the steps give, plus a shortcut where there is one, which without steps is the input itself."""
     return Chain(steps, name) if shortcut is None else Branches([shortcut, steps], summed=True, name=name)
+
+
+def _torchvision(shapes: Shapes) -> ImageNetwork:
+    """Torchvision's keys."""
+    layers = Reader(shapes)
+    first = layers.unit("features.0.0", "features.0.1", 3, act=RELU6)
+    blocks: list[Block] = []
+    inner = layers.width("features.0.0")
+    for i in range(sum(DEPTHS)):
+        stride = STRIDES[STARTS.index(i)] if i in STARTS else 1
+        at = f"features.{i + 1}"
+        pairs = _pairs(f"{at}.conv", 3 if layers.has(f"{at}.conv.3") else 2)
+        steps = inverted(layers, pairs, inner, stride, RELU6)
+        outer = layers.width(pairs[-1][0])
+        blocks.append(block(at, steps, [] if stride == 1 and inner == outer else None))
+        inner = outer
+    last = f"features.{sum(DEPTHS) + 1}"
+    blocks.append(Chain(layers.unit(f"{last}.0", f"{last}.1", inner, 1, act=RELU6), last))
+    return ImageNetwork(Plan(first, blocks), layers, layers.linear("classifier.1", layers.width(f"{last}.0")))
+
+
+def _pairs(prefix: str, count: int) -> list[tuple[str, str]]:
+    """Each convolution lies in a sequence with its BatchNorm, but for the last."""
+    inside = [(f"{prefix}.{i}.0", f"{prefix}.{i}.1") for i in range(count - 1)]
+    return [*inside, (f"{prefix}.{count - 1}", f"{prefix}.{count}")]
 
 
 def _kuangliu(shapes: Shapes) -> ImageNetwork:
@@ -77,7 +104,7 @@ def _weiaicunzai(shapes: Shapes) -> ImageNetwork:
 
 
 LAYOUTS = (
-    *mobilenet_v2("mobilenet_v2_cifar", 1, STRIDES, [CHENYAOFO, HUYVNPHAN]),  # torchvision's keys
+    layout("mobilenet_v2_cifar", _torchvision, [CHENYAOFO, HUYVNPHAN]),
     layout("mobilenet_v2_kuangliu", _kuangliu, [KUANGLIU]),
     layout("mobilenet_v2_weiaicunzai", _weiaicunzai, [WEIAICUNZAI]),
 )

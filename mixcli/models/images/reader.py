@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from mixcli.models.images.bare import Conv2d, Linear
 from mixcli.models.images.folding import Step
 from mixcli.models.images.layers import RELU, Layers
 
 
 class Reader(Layers):
-    """As ``Layers``, with a bias wherever the checkpoint has one for a convolution.
+    """As ``Layers``, with a bias wherever the checkpoint has one.
 
     The size of the kernel is the caller's to know, since what the padding is goes with it; shapes that differ are found
     when they are compared with those of the finished network.
@@ -39,7 +38,7 @@ class Reader(Layers):
         if not groups or inner % groups or outer % groups:
             raise ValueError(f"{name} has no such groups")
         bias = f"{name}.bias" in self.shapes
-        self[name] = conv = Conv2d(inner, outer, (high, wide), stride, padding, groups=groups, bias=bias)
+        self[name] = conv = nn.Conv2d(inner, outer, (high, wide), stride, padding, groups=groups, bias=bias)
         return conv
 
     def same(self, name: str, inner: int, stride: int = 1) -> nn.Conv2d:
@@ -73,7 +72,7 @@ class Reader(Layers):
     def dense(self, name: str, inner: int) -> nn.Linear:
         """A linear layer of ``inner`` inputs."""
         outer, _ = self._sizes(name, 2)
-        self[name] = linear = Linear(inner, outer)
+        self[name] = linear = nn.Linear(inner, outer, bias=f"{name}.bias" in self.shapes)
         return linear
 
     def width(self, name: str) -> int:

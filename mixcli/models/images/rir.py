@@ -77,7 +77,7 @@ def _build(shapes: Shapes) -> Headed:
     blocks.append(Chain([last, layers.norm("conv1.1", last.out_channels), RELU], "conv1"))
     layers.dense(HEADS[0], last.out_channels * 9)  # of 3 x 3 places
     layers.dense(HEADS[1], layers.width(HEADS[0]))
-    return Headed(Plan([], blocks), layers, HEADS).for_only(32)
+    return Headed(Plan([], blocks), layers, HEADS, image=32)
 
 
 def _streams(layers: Reader, prefix: str, inner: int, stride: int) -> Streams:

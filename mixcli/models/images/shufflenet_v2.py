@@ -11,7 +11,6 @@ from mixcli.models.images.network import Block, ImageNetwork, Plan
 from mixcli.models.images.origins import CHENYAOFO, KUANGLIU, WEIAICUNZAI
 from mixcli.models.images.parts import Branches, Chain, Halves, Shuffle
 from mixcli.models.images.reader import Reader
-from mixcli.models.images.torchvision import shufflenet as torchvision
 from mixcli.models.layout import Layout, Origin, Shapes, layout
 
 Pair = tuple[str, str]  # a convolution and its BatchNorm
@@ -72,6 +71,15 @@ def _numbered(pattern: str, numbers: Sequence[int]) -> list[Pair]:
     return [(pattern.format(i), pattern.format(i + 1)) for i in numbers]
 
 
+TORCHVISION = Names(  # its keys, and the first convolution for images of 32 pixels
+    stem=("conv1.0", "conv1.1"),
+    stages=tuple(f"stage{stage}.{{}}." for stage in range(2, 5)),
+    side=_numbered("branch1.{}", (0, 2)),
+    body=_numbered("branch2.{}", (0, 3, 5)),
+    first_body=_numbered("branch2.{}", (0, 3, 5)),
+    tail=("conv5.0", "conv5.1"),
+    head="fc",
+)
 FLAT = [(f"conv{i}", f"bn{i}") for i in range(1, 6)]
 KUANGLIU_NAMES = Names(
     stem=FLAT[0],
@@ -94,7 +102,7 @@ WEIAICUNZAI_NAMES = Names(
 )
 
 LAYOUTS = (
-    *torchvision.shufflenet_v2("shufflenet_v2_cifar", 1, False, [CHENYAOFO]),
+    shufflenet_v2("shufflenet_v2_cifar", TORCHVISION, [CHENYAOFO]),
     shufflenet_v2("shufflenet_v2_kuangliu", KUANGLIU_NAMES, [KUANGLIU]),
     shufflenet_v2("shufflenet_v2_weiaicunzai", WEIAICUNZAI_NAMES, [WEIAICUNZAI]),
 )

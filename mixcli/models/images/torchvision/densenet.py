@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import nn
 
 from mixcli.models.images.layers import RELU
 from mixcli.models.images.network import ImageNetwork, Plan, Step
-from mixcli.models.images.parts import FRESH, Branches, Chain
+from mixcli.models.images.parts import Branches, Chain
 from mixcli.models.images.sized import Sized
 from mixcli.models.images.tops import Style, both, network
-from mixcli.models.layout import Layout, Origin, Shape
+from mixcli.models.layout import Layout, Shape
 
 HEAD = Style("classifier", ("",))
 
 
-def densenet(name: str, stride: int, only: int, origins: Sequence[Origin] = ()) -> list[Layout]:
+def densenet(name: str, stride: int, only: int) -> list[Layout]:
     """The layout of those whose first convolution has the kernel ``only``."""
 
     def build(
@@ -42,12 +42,10 @@ def densenet(name: str, stride: int, only: int, origins: Sequence[Origin] = ()) 
                 blocks.append(Chain([*steps, nn.AvgPool2d(2)], at))
                 channels = layers.outer(f"{at}.conv")
             stage += 1
-        blocks.append(Chain([layers.batch_norm("features.norm5", channels)], "features.norm5"))
-        return network(Plan(stem, blocks, [FRESH]), layers, HEAD, channels, activation).at_least(
-            only if only < 7 else 29
-        )
+        tail = [layers.batch_norm("features.norm5", channels), RELU]
+        return network(Plan(stem, blocks, tail), layers, HEAD, channels, activation).at_least(only if only < 7 else 29)
 
-    return both(name, build, HEAD, origins=origins, stride=stride, pool=True)
+    return both(name, build, HEAD, stride=stride, pool=True)
 
 
 def _layer(layers: Sized, at: str, channels: int) -> tuple[Branches, int]:

@@ -14,7 +14,7 @@ from mixcli.models.images.pieces import HARDSIGMOID, HARDSWISH
 from mixcli.models.images.sized import Sized
 from mixcli.models.images.tops import Style, both, network
 from mixcli.models.images.torchvision.inverted import Unit, gate, inverted
-from mixcli.models.layout import Layout, Origin, Shape
+from mixcli.models.layout import Layout, Shape
 
 V2_HEAD, V3_HEAD = Style("classifier", (".1",)), Style("classifier", (".0", ".3"), "hardswish")
 DEPTHS, STRIDES = (1, 2, 3, 4, 3, 3, 1), (1, 2, 2, 2, 1, 2, 1)  # of the stages of MobileNetV2
@@ -24,9 +24,7 @@ V3 = {  # by the number of blocks: the stride of each, and the first with hardsw
 }
 
 
-def mobilenet_v2(
-    name: str, stride: int = 2, strides: Sequence[int] = STRIDES, origins: Sequence[Origin] = ()
-) -> list[Layout]:
+def mobilenet_v2(name: str, stride: int = 2, strides: Sequence[int] = STRIDES, least: int = 1) -> list[Layout]:
     """The layout; ``stride`` is that of the first convolution, ``strides`` are those of the stages."""
 
     def build(shapes: Mapping[str, Shape], stride: int = stride, activation: str | None = None) -> ImageNetwork:
@@ -42,7 +40,7 @@ def mobilenet_v2(
         channels = layers.outer(f"{last}.0")
         return network(Plan(stem, blocks), layers, V2_HEAD, channels, activation)
 
-    return both(name, build, V2_HEAD, origins=origins, stride=stride)
+    return both(name, build, V2_HEAD, stride=stride)
 
 
 def _v2_units(layers: Sized, at: str) -> list[Unit]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import nn
 
@@ -11,12 +11,12 @@ from mixcli.models.images.network import ImageNetwork, Plan, Step
 from mixcli.models.images.parts import Branches, Chain, Halves, Shuffle
 from mixcli.models.images.sized import Sized
 from mixcli.models.images.tops import Style, both, network
-from mixcli.models.layout import Layout, Origin, Shape
+from mixcli.models.layout import Layout, Shape
 
 HEAD = Style("fc", ("",))
 
 
-def shufflenet_v2(name: str, stride: int = 2, pool: bool = True, origins: Sequence[Origin] = ()) -> list[Layout]:
+def shufflenet_v2(name: str, stride: int = 2, pool: bool = True) -> list[Layout]:
     """The layout; ``stride`` is that of the first convolution, behind which there may be a pool."""
 
     def build(
@@ -34,7 +34,7 @@ def shufflenet_v2(name: str, stride: int = 2, pool: bool = True, origins: Sequen
         blocks.append(Chain(layers.unit("conv5.0", "conv5.1", channels, RELU), "conv5"))
         return network(Plan(stem, blocks), layers, HEAD, layers.outer("conv5.0"), activation)
 
-    return both(name, build, HEAD, origins=origins, stride=stride, pool=pool)
+    return both(name, build, HEAD, stride=stride, pool=pool)
 
 
 def _block(layers: Sized, at: str, inner: int, first: bool) -> Branches | Chain:
