@@ -148,7 +148,7 @@ def spoiled(tiny, **arrays):
         ({"data": np.zeros((30, 96))}, "expected (clouds, points, 3) floats"),
         ({"data": np.zeros((30, 96, 3), int)}, "expected (clouds, points, 3) floats"),
         ({"label": np.zeros(29, int)}, "expected 30 integers"),
-        ({"label": np.full(30, 0.5)}, "expected 30 integers"),
+        ({"label": np.full(30, 0.5)}, "label 0.5 is no class number"),
     ],
 )
 def test_files_of_another_layout(tiny, arrays, says):

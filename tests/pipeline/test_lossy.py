@@ -476,7 +476,8 @@ def test_a_lossy_dataset_is_a_source(gallery, form):
     assert faults(again.path, replay=None) == []
     path = next(iter(sorted(made.path.glob(f"*/*.{form}")) or sorted(made.path.glob("*.tar"))))
     whole = path.read_bytes()
-    path.write_bytes(lying(whole, len(whole) - 1, b"\1"))
+    at = 700 if path.suffix == ".tar" else len(whole) - 1  # of a picture
+    path.write_bytes(lying(whole, at, bytes([whole[at] ^ 1])))
     assert any("not the source that the manifest names (SHA-256 differs)" in fault for fault in faults(again.path))
 
 

@@ -250,7 +250,7 @@ def test_a_bad_sample_stops_or_is_left_out(tiny):
         tiny.mix("mixed.h5")
     result = tiny.mix("mixed.h5", k=2, include_originals=True, on_error="skip")
     assert [(s["index"], s["reason"]) for s in sorted(result.manifest["skipped"], key=lambda s: s["index"])] == [
-        (7, "NaN in 'data'"), (12, "an infinite value in 'data'"),
+        (7, "NaN in 'data'; --drop-nan-points leaves such points out"), (12, "an infinite value in 'data'"),
     ]  # fmt: skip
     with h5py.File(result.path) as new, h5py.File(good.path) as old:
         assert not np.isin(new["parent"][()], [7, 12]).any()
